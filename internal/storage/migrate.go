@@ -1,0 +1,46 @@
+package storage
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+// migrations are one SQL text for both engines: SQLite takes PostgreSQL's names of
+// types for what they are (BYTEA, BIGINT, BOOLEAN), so no second directory is needed.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNewerSchema says that a newer program has written this database.
+var ErrNewerSchema = errors.New("the database was written by a newer version of chatelaine; start that version, or restore a backup from before the upgrade")
+
+func (d *DB) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	dialect := goose.DialectSQLite3
+	if d.dialect == PostgreSQL {
+		dialect = goose.DialectPostgres
+	}
+	p, err := goose.NewProvider(dialect, d.writer, files)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("schema %d, this program knows %d: %w", current, target, ErrNewerSchema)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+// Package storage is the database engine under every domain's Store: SQLite or
+// PostgreSQL, one SQL text for both, and one writer that runs the waiting changes as
+// savepoints of one commit, so that many durable writes share one sync of the log.
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	_ "modernc.org/sqlite" // the "sqlite" driver
+
+	"chatelaine.dev/internal/fault"
+)
+
+// Dialect is the SQL engine in use.
+type Dialect string
+
+// The engines.
+const (
+	SQLite     Dialect = "sqlite"
+	PostgreSQL Dialect = "postgresql"
+)
+
+// Config says which database to open.
+type Config struct {
+	// URL of a PostgreSQL database (postgres://user:password@host/name), or empty for
+	// SQLite in Dir.
+	URL string
+	// Dir holds chatelaine.db when URL is empty.
+	Dir string
+	Log *slog.Logger
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	dialect Dialect
+	writer  *sql.DB // SQLite: one connection
+	reader  *sql.DB
+	log     *slog.Logger
+
+	queue   chan *change
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	flush   func(ctx context.Context, items []any) error
+
+	failOnce sync.Once
+	failed   chan struct{}
+}
+
+// Open opens the database and brings its schema up to date. A schema newer than this
+// program is refused before anything is touched.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	d := &DB{log: c.Log, queue: make(chan *change), stop: make(chan struct{}), failed: make(chan struct{})}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if c.URL == "" || strings.HasPrefix(c.URL, "sqlite:") {
+		err = d.openSQLite(c)
+	} else {
+		err = d.openPostgreSQL(c.URL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := d.migrate(ctx); err != nil {
+		_ = d.closePools()
+		return nil, err
+	}
+	d.stopped.Go(d.write)
+	return d, nil
+}
+
+func (d *DB) openSQLite(c Config) error {
+	d.dialect = SQLite
+	file := filepath.Join(c.Dir, "chatelaine.db")
+	if rest, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
+		file = rest
+	}
+	pragmas := url.Values{
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"},
+		"_txlock": {"immediate"},
+	}
+	var err error
+	if d.writer, err = sql.Open("sqlite", "file:"+file+"?"+pragmas.Encode()); err != nil {
+		return err
+	}
+	d.writer.SetMaxOpenConns(1)
+	pragmas["_pragma"] = []string{"busy_timeout(10000)", "query_only(1)"}
+	pragmas.Del("_txlock")
+	if d.reader, err = sql.Open("sqlite", "file:"+file+"?"+pragmas.Encode()); err != nil {
+		return err
+	}
+	n := max(4, runtime.GOMAXPROCS(0))
+	d.reader.SetMaxOpenConns(n)
+	d.reader.SetMaxIdleConns(n)
+	return nil
+}
+
+func (d *DB) openPostgreSQL(address string) error {
+	d.dialect = PostgreSQL
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return errors.New("database URL: want postgres://user:password@host:port/name, or nothing for SQLite")
+	}
+	if d.writer, err = sql.Open("pgx", address); err != nil {
+		return err
+	}
+	d.writer.SetMaxOpenConns(8)
+	d.writer.SetConnMaxIdleTime(time.Minute)
+	d.reader = d.writer
+	return nil
+}
+
+// Dialect tells which engine is in use.
+func (d *DB) Dialect() Dialect { return d.dialect }
+
+// Pool is the pool that writes. On SQLite it has one connection, which the writer and
+// the job queue share.
+func (d *DB) Pool() *sql.DB { return d.writer }
+
+// Failed is closed when a write has ended in an unknown state (an I/O error while
+// committing to SQLite). From then on every write is refused; the process must exit, and
+// the next start shows what is on the disk.
+func (d *DB) Failed() <-chan struct{} { return d.failed }
+
+// Close waits for running changes and closes the database.
+func (d *DB) Close() error {
+	close(d.stop)
+	d.stopped.Wait()
+	return d.closePools()
+}
+
+func (d *DB) closePools() error {
+	err := d.writer.Close()
+	if d.reader != nil && d.reader != d.writer {
+		err = errors.Join(err, d.reader.Close())
+	}
+	return err
+}
+
+// Exec runs one statement in the transaction of ctx, or in one of its own.
+func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if s := stateOf(ctx); s != nil {
+		return s.tx.ExecContext(ctx, query, args...)
+	}
+	var res sql.Result
+	err := d.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		res, err = d.Exec(ctx, query, args...)
+		return err
+	})
+	return res, err
+}
+
+// Query reads rows, in the transaction of ctx if it has one. The caller closes them.
+func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s := stateOf(ctx); s != nil {
+		return s.tx.QueryContext(ctx, query, args...)
+	}
+	return d.reader.QueryContext(ctx, query, args...)
+}
+
+// QueryRow reads one row, in the transaction of ctx if it has one. Use it with
+// RETURNING only inside a Transact: outside it reads from a read-only connection.
+func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	if s := stateOf(ctx); s != nil {
+		return s.tx.QueryRowContext(ctx, query, args...)
+	}
+	return d.reader.QueryRowContext(ctx, query, args...)
+}
+
+// Micros is how a time is stored: microseconds since 1970, 0 for the zero time.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// Time undoes Micros, in UTC.
+func Time(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// One reports a fault.NotFound with the message unless exactly one row was changed.
+func One(res sql.Result, err error, message string) error {
+	if err != nil {
+		return Translate(err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return fault.New(fault.NotFound, "NotFound", "%s", message)
+	}
+	return nil
+}
+
+// Translate turns a driver's error into a kind that a service understands: no rows is
+// fault.NotFound, a violated unique constraint fault.Conflict; others stay as they are.
+func Translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return fault.Wrap(err, fault.NotFound, "NotFound", "not found")
+	case isUnique(err):
+		return fault.Wrap(err, fault.Conflict, "Conflict", "it exists already")
+	}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	return fmt.Errorf("database: %w", err)
+}
