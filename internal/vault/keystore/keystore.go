@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -36,14 +37,16 @@ func (s Spec) String() string {
 // Material is a private key as its keystore keeps it. It never prints.
 type Material []byte
 
-// String hides the material.
-func (Material) String() string { return "[key material]" }
+const hidden = "[key material]"
 
-// GoString hides the material.
-func (Material) GoString() string { return "[key material]" }
+// String hides the material.
+func (Material) String() string { return hidden }
+
+// Format hides the material from every verb, %x and %d too.
+func (Material) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
 // LogValue hides the material.
-func (Material) LogValue() slog.Value { return slog.StringValue("[key material]") }
+func (Material) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // Private is a private key that can be used. Every one signs; RSA keys also implement
 // crypto.Decrypter; keys whose store can give them up also implement Exporter.
