@@ -17,7 +17,7 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
-	_ "modernc.org/sqlite" // the "sqlite" driver
+	_ "modernc.org/sqlite"             // the "sqlite" driver
 
 	"chatelaine.dev/internal/fault"
 )

@@ -219,3 +219,9 @@ func (d *DB) guarded(ctx context.Context, fn func(ctx context.Context) error) (e
 	}()
 	return fn(ctx)
 }
+
+// Outside returns ctx without its transaction: what is read with it is what was
+// committed before, and what is written with it waits for that transaction to end.
+func Outside(ctx context.Context) context.Context {
+	return context.WithValue(ctx, stateKey{}, (*state)(nil))
+}

@@ -115,6 +115,7 @@ func startPostgres() (*url.URL, error) {
 	var said strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if lines.Text() == "ready" {
+			go func() { _ = cmd.Wait() }() // keeps the pipe reachable: collected, it would be closed
 			return &url.URL{
 				Scheme: "postgres", Host: "localhost", Path: "/postgres",
 				RawQuery: url.Values{"host": {dir}, "user": {"postgres"}, "sslmode": {"disable"}}.Encode(),

@@ -1,0 +1,134 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/storage"
+	"chatelaine.dev/internal/storage/storagetest"
+)
+
+func put(ctx context.Context, db *storage.DB, name string) error {
+	_, err := db.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`, name, []byte(name))
+	return storage.Translate(err)
+}
+
+func count(t *testing.T, db *storage.DB) (n int) {
+	t.Helper()
+	if err := db.QueryRow(t.Context(), `SELECT count(*) FROM settings`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestFailedChangeLeavesItsNeighboursInTheBatch(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		var wg sync.WaitGroup
+		errs := make([]error, 100)
+		for i := range errs {
+			wg.Go(func() {
+				errs[i] = db.Transact(t.Context(), func(ctx context.Context) error {
+					if err := put(ctx, db, fmt.Sprint(i)); err != nil {
+						return err
+					}
+					switch {
+					case i%10 == 3:
+						return errors.New("refused")
+					case i%10 == 7:
+						panic("boom")
+					case i%10 == 9: // a statement that the engine refuses
+						return put(ctx, db, fmt.Sprint(i))
+					}
+					return nil
+				})
+			})
+		}
+		wg.Wait()
+
+		for i, err := range errs {
+			if want := i%10 == 3 || i%10 == 7 || i%10 == 9; (err != nil) != want {
+				t.Errorf("change %d: error %v, want one: %v", i, err, want)
+			}
+			if i%10 == 9 && !fault.Is(err, fault.Conflict) {
+				t.Errorf("change %d: %v, want a conflict", i, err)
+			}
+		}
+		if n := count(t, db); n != 70 {
+			t.Errorf("%d rows, want 70", n)
+		}
+	})
+}
+
+func TestFlushFailureFailsEveryChange(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		db.OnFlush(func(context.Context, []any) error { return errors.New("no room for the record") })
+		var fate []bool
+
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			db.Defer(ctx, "record")
+			db.AfterCommit(ctx, func(ok bool) { fate = append(fate, ok) })
+			return put(ctx, db, "a")
+		})
+
+		if !fault.Is(err, fault.Unavailable) || count(t, db) != 0 {
+			t.Errorf("error %v with %d rows, want unavailable and none", err, count(t, db))
+		}
+		if len(fate) != 1 || fate[0] {
+			t.Errorf("fate %v, want one false", fate)
+		}
+	})
+}
+
+func TestLostRaceIsRunAgain(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		runs := 0
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			if runs++; runs < 3 {
+				_ = put(ctx, db, fmt.Sprint("lost", runs))
+				return storage.ErrRace
+			}
+			return put(ctx, db, "won")
+		})
+		if err != nil || runs != 3 || count(t, db) != 1 {
+			t.Errorf("error %v after %d runs with %d rows", err, runs, count(t, db))
+		}
+	})
+}
+
+func TestNestedTransactJoinsTheOuterOne(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			if err := db.Transact(ctx, func(ctx context.Context) error { return put(ctx, db, "inner") }); err != nil {
+				return err
+			}
+			return errors.New("outer fails")
+		})
+		if err == nil || count(t, db) != 0 {
+			t.Errorf("error %v with %d rows, want an error and none", err, count(t, db))
+		}
+	})
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	db, err := storage.Open(t.Context(), storage.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = storage.Open(t.Context(), storage.Config{Dir: dir})
+
+	if !errors.Is(err, storage.ErrNewerSchema) {
+		t.Errorf("open: %v, want ErrNewerSchema", err)
+	}
+}
