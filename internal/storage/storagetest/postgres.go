@@ -96,11 +96,11 @@ func startPostgres() (*url.URL, error) {
 	command := []string{"sh", "-c", runCluster}
 	if os.Getuid() == 0 { // initdb refuses root
 		command = append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"}, command...)
-		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.Background(), "chown", "postgres", dir).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("give %s to the user postgres: %w: %s", dir, err, out)
 		}
 	}
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) // for the whole process, not for one test
 	cmd.Env = append(os.Environ(), "bin="+bin, "dir="+dir)
 	if _, err := cmd.StdinPipe(); err != nil { // held open until this process ends
 		return nil, err
