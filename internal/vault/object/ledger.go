@@ -1,0 +1,184 @@
+package object
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"chatelaine.dev/internal/vault/seal"
+)
+
+// ErrReplayed says that a row is sealed rightly but is not the newest of its identity,
+// or that a row is missing: somebody wrote to the database behind our back.
+var ErrReplayed = errors.New("row is not the one that was last written; the database was changed from outside")
+
+// sum is the ledger of a vault: the sum of the tags of all its rows modulo 2^256. The
+// tags are keyed, so nobody without the data key can make another set of rows add up.
+type sum [sha256.Size / 8]uint64
+
+func (s *sum) add(tag [sha256.Size]byte) {
+	var carry uint64
+	for i := range s {
+		t := binary.LittleEndian.Uint64(tag[i*8:])
+		x := s[i] + t
+		c := b2u(x < t)
+		x += carry
+		c += b2u(x < carry)
+		s[i], carry = x, c
+	}
+}
+
+func (s *sum) sub(tag [sha256.Size]byte) {
+	var borrow uint64
+	for i := range s {
+		t := binary.LittleEndian.Uint64(tag[i*8:])
+		b := b2u(s[i] < t)
+		x := s[i] - t
+		b += b2u(x < borrow)
+		s[i], borrow = x-borrow, b
+	}
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (s sum) bytes() []byte {
+	b := make([]byte, 0, sha256.Size)
+	for _, x := range s {
+		b = binary.LittleEndian.AppendUint64(b, x)
+	}
+	return b
+}
+
+func sumOf(b []byte) (sum, error) {
+	var s sum
+	if len(b) != sha256.Size {
+		return s, errors.New("ledger: bad size")
+	}
+	for i := range s {
+		s[i] = binary.LittleEndian.Uint64(b[i*8:])
+	}
+	return s, nil
+}
+
+// mark identifies a row in memory; 16 bytes of SHA-256 keep a million rows small.
+type mark [16]byte
+
+func markOf(k Kind, name, version string) mark {
+	h := sha256.Sum256([]byte(string(k) + "/" + name + "/" + version))
+	return mark(h[:16])
+}
+
+// revisions is what this process knows of a vault's rows: the newest revision of each.
+// It is read from the database once, against the ledger, and then follows the commits.
+type revisions struct {
+	mu      sync.RWMutex
+	known   map[mark]int64 // nil before the first load
+	running map[mark]int64 // revisions of changes whose fate is not known yet; gone for a removal
+	epoch   int64          // of the ledger last verified
+}
+
+const gone = -1
+
+// follow announces a change and returns the function that settles it.
+func (r *revisions) follow(m mark, revision int64) (settle func(committed bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running == nil {
+		r.running = map[mark]int64{}
+	}
+	r.running[m] = revision
+	return func(committed bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.running[m] == revision {
+			delete(r.running, m)
+		}
+		switch {
+		case !committed || r.known == nil:
+		case revision == gone:
+			delete(r.known, m)
+		default:
+			r.known[m] = max(r.known[m], revision)
+		}
+	}
+}
+
+// trusts reports whether a row at the revision may be what was last written; revision
+// gone asks whether the row may be missing.
+func (r *revisions) trusts(m mark, revision int64) (ok, loaded bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if x, is := r.running[m]; is && x == revision {
+		return true, true
+	}
+	x, is := r.known[m]
+	if revision == gone {
+		return !is, r.known != nil
+	}
+	return is && x == revision, r.known != nil
+}
+
+// verify checks that a row is the newest of its identity. It reads the whole ledger on
+// first use, and again when another node may have written in between.
+func (v *Vault) verify(ctx context.Context, k Kind, name, version string, revision int64) error {
+	m := markOf(k, name, version)
+	ok, loaded := v.rows.trusts(m, revision)
+	if ok && loaded {
+		return nil
+	}
+	if err := v.load(ctx); err != nil {
+		return err
+	}
+	if ok, _ = v.rows.trusts(m, revision); ok {
+		return nil
+	}
+	return fmt.Errorf("vault %s: %s/%s/%s at revision %d: %w", v.Name, k, name, version, revision, ErrReplayed)
+}
+
+// load reads all revisions and holds them against the sealed ledger.
+func (v *Vault) load(ctx context.Context) error {
+	v.rows.mu.Lock()
+	defer v.rows.mu.Unlock()
+	known := map[mark]int64{}
+	var total sum
+	ledger, epoch, err := v.vaults.store.Ledger(ctx, v.Name, func(id RowID) {
+		known[markOf(id.Kind, id.Name, id.Version)] = id.Revision
+		total.add(v.box.Tag(v.identity(id.Kind, id.Name, id.Version, id.Revision)))
+	})
+	if err != nil {
+		return err
+	}
+	want, err := v.openLedger(ledger, epoch)
+	if err != nil {
+		return err
+	}
+	if total != want || epoch < v.rows.epoch {
+		return fmt.Errorf("vault %s: the rows do not add up to the ledger of epoch %d: %w", v.Name, epoch, ErrReplayed)
+	}
+	v.rows.known, v.rows.epoch = known, epoch
+	return nil
+}
+
+func (v *Vault) openLedger(sealed []byte, epoch int64) (sum, error) {
+	plain, err := v.box.Open(seal.Identity{Vault: v.Name, Kind: "ledger", Revision: epoch}, sealed)
+	if err != nil {
+		return sum{}, err
+	}
+	return sumOf(plain)
+}
+
+func (v *Vault) sealLedger(s sum, epoch int64) []byte {
+	return v.box.Seal(seal.Identity{Vault: v.Name, Kind: "ledger", Revision: epoch}, s.bytes())
+}
+
+func (v *Vault) identity(k Kind, name, version string, revision int64) seal.Identity {
+	return seal.Identity{Vault: v.Name, Kind: string(k), Name: name, Version: version, Revision: revision}
+}

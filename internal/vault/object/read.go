@@ -1,0 +1,137 @@
+package object
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/seal"
+)
+
+// Entry is an object with one of its versions. Version is zero where the object has
+// none yet, as a certificate whose first request is pending.
+type Entry struct {
+	Vault   *Vault
+	Head    Head
+	Version Version
+}
+
+// Read returns a live object with a version, or its latest for "".
+func (v *Vault) Read(ctx context.Context, k Kind, name, version string) (Entry, error) {
+	e, err := v.find(ctx, k, name, version)
+	if err != nil {
+		return e, err
+	}
+	if !e.Head.Deleted.IsZero() || (version != "" && e.Version.ID == "") {
+		return Entry{}, notFound(k, name, version)
+	}
+	return e, nil
+}
+
+// ReadDeleted returns a deleted object with its latest version.
+func (v *Vault) ReadDeleted(ctx context.Context, k Kind, name string) (Entry, error) {
+	e, err := v.find(ctx, k, name, "")
+	if fault.Is(err, fault.NotFound) || (err == nil && e.Head.Deleted.IsZero()) {
+		return Entry{}, deletedNotFound(k, name)
+	}
+	return e, err
+}
+
+// find returns an object, deleted or not. A version that does not exist is the zero Version.
+func (v *Vault) find(ctx context.Context, k Kind, name, version string) (Entry, error) {
+	if err := CheckName(name); err != nil {
+		return Entry{}, err
+	}
+	if version != "" && !versionPattern.MatchString(version) {
+		return Entry{}, notFound(k, name, version)
+	}
+	key, version := strings.ToLower(name), strings.ToLower(version)
+	p, err := v.vaults.rows.Get(ctx, v.Name, k, key, version)
+	if fault.Is(err, fault.NotFound) {
+		if err := v.verify(ctx, k, key, "", gone); err != nil {
+			return Entry{}, err
+		}
+		return Entry{}, notFound(k, name, version)
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	if version != "" && p.Version.Sealed == nil {
+		if err := v.verify(ctx, k, key, version, gone); err != nil {
+			return Entry{}, err
+		}
+	}
+	return v.openPair(ctx, p, version == "")
+}
+
+// openPair opens a head and its version; latest says that the version must be the one
+// that the head names.
+func (v *Vault) openPair(ctx context.Context, p Pair, latest bool) (Entry, error) {
+	e := Entry{Vault: v}
+	if err := v.openRow(ctx, p.Head, &e.Head); err != nil {
+		return Entry{}, err
+	}
+	if e.Head.Deleted.IsZero() == p.Head.Deleted {
+		return Entry{}, fmt.Errorf("vault %s: %s/%s: a column was changed: %w", v.Name, p.Head.Kind, p.Head.Name, seal.ErrSealed)
+	}
+	if p.Version.Sealed != nil {
+		if err := v.openRow(ctx, p.Version, &e.Version); err != nil {
+			return Entry{}, err
+		}
+	}
+	if latest && e.Head.Latest != e.Version.ID {
+		return Entry{}, fmt.Errorf("vault %s: %s/%s: the latest version is not the one recorded: %w", v.Name, p.Head.Kind, p.Head.Name, seal.ErrSealed)
+	}
+	return e, nil
+}
+
+func (v *Vault) openRow(ctx context.Context, r Row, into any) error {
+	plain, err := v.box.Open(v.identity(r.Kind, r.Name, r.Version, r.Revision), r.Sealed)
+	if err != nil {
+		return err
+	}
+	if err := v.verify(ctx, r.Kind, r.Name, r.Version, r.Revision); err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, into)
+}
+
+// List returns live or deleted objects with their latest versions, by name, after a name.
+func (v *Vault) List(ctx context.Context, k Kind, deleted bool, after string, limit int) ([]Entry, error) {
+	pairs, err := v.vaults.rows.Heads(ctx, v.Name, k, deleted, strings.ToLower(after), limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Entry, 0, len(pairs))
+	for _, p := range pairs {
+		e, err := v.openPair(ctx, p, true)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// Versions returns versions of an object, oldest first, after a position, and the
+// position to go on from. An object that does not exist has none.
+func (v *Vault) Versions(ctx context.Context, k Kind, name string, after int64, limit int) ([]Version, int64, error) {
+	if err := CheckName(name); err != nil {
+		return nil, 0, err
+	}
+	rows, err := v.vaults.rows.Versions(ctx, v.Name, k, strings.ToLower(name), after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	list := make([]Version, 0, len(rows))
+	for _, r := range rows {
+		var x Version
+		if err := v.openRow(ctx, r, &x); err != nil {
+			return nil, 0, err
+		}
+		list, after = append(list, x), r.Position
+	}
+	return list, after, nil
+}

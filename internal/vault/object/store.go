@@ -1,0 +1,83 @@
+package object
+
+import (
+	"context"
+	"time"
+)
+
+// Row is a stored row: an object's head (Version empty) or one of its versions. Name is
+// lower case. The columns beside Sealed exist for finding and ordering; what they say
+// is checked against what is sealed.
+type Row struct {
+	Vault    string
+	Kind     Kind
+	Name     string
+	Version  string
+	Position int64 // versions count from 1; a head has its latest version's
+	Deleted  bool
+	Purge    time.Time
+	Revision int64 // the vault's epoch at the last write
+	Sealed   []byte
+}
+
+// Pair is a head with one of its versions. Version has no Sealed where the object has
+// no (such) version.
+type Pair struct {
+	Head    Row
+	Version Row
+}
+
+// Store keeps rows. Inside a transaction every method sees and joins it. A missing row
+// is fault.NotFound.
+type Store interface {
+	// Get returns a head with the version asked for, or with the latest for "".
+	Get(ctx context.Context, vault string, k Kind, name, version string) (Pair, error)
+	// Heads returns heads with their latest versions, by name, after a name.
+	Heads(ctx context.Context, vault string, k Kind, deleted bool, after string, limit int) ([]Pair, error)
+	// Versions returns the versions of an object, oldest first, after a position.
+	Versions(ctx context.Context, vault string, k Kind, name string, after int64, limit int) ([]Row, error)
+	// Put inserts a row, or replaces the row of that identity.
+	Put(ctx context.Context, r Row) error
+	// Remove deletes the head and every version and returns what was removed, without Sealed.
+	Remove(ctx context.Context, vault string, k Kind, name string) ([]Row, error)
+	// Due returns heads of deleted objects whose purge date has passed.
+	Due(ctx context.Context, now time.Time, limit int) ([]Row, error)
+	// AfterCommit calls fn when the fate of the running transaction is known.
+	AfterCommit(ctx context.Context, fn func(committed bool))
+}
+
+// VaultRow is a stored vault.
+type VaultRow struct {
+	Name     string
+	DataKey  []byte // wrapped by the root key
+	Sealed   []byte // settings
+	Revision int64
+	Ledger   []byte // sealed sum over all rows
+	Epoch    int64  // number of changes; the ledger's revision
+}
+
+// RowID is what a ledger needs to know of a row.
+type RowID struct {
+	Kind     Kind
+	Name     string
+	Version  string
+	Revision int64
+}
+
+// VaultStore keeps vaults and their ledgers.
+type VaultStore interface {
+	// Vault returns one vault; fault.NotFound.
+	Vault(ctx context.Context, name string) (VaultRow, error)
+	// Vaults returns vaults by name, after a name.
+	Vaults(ctx context.Context, after string, limit int) ([]VaultRow, error)
+	// AddVault inserts a vault; fault.Conflict if the name is taken.
+	AddVault(ctx context.Context, r VaultRow) error
+	// Advance locks the vault until the transaction ends, adds one to its epoch and
+	// returns the ledger as it was with the new epoch.
+	Advance(ctx context.Context, name string) (ledger []byte, epoch int64, err error)
+	// PutLedger stores the ledger of the epoch that Advance returned.
+	PutLedger(ctx context.Context, name string, ledger []byte) error
+	// Ledger reads the committed ledger and calls fn for every committed row, all of
+	// one moment, whatever transaction ctx is in.
+	Ledger(ctx context.Context, name string, fn func(RowID)) (ledger []byte, epoch int64, err error)
+}

@@ -1,0 +1,202 @@
+package object
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"chatelaine.dev/internal/fault"
+)
+
+// turn is one change of a vault: the rows it writes bear its epoch as their revision,
+// and the ledger follows once at its end.
+type turn struct {
+	v     *Vault
+	epoch int64
+	total sum
+	now   time.Time
+}
+
+// change runs fn with the vault locked against other changes until the transaction
+// ends. It must run inside a transaction.
+func (v *Vault) change(ctx context.Context, fn func(t *turn) error) error {
+	ledger, epoch, err := v.vaults.store.Advance(ctx, v.Name)
+	if err != nil {
+		return err
+	}
+	total, err := v.openLedger(ledger, epoch-1)
+	if err != nil {
+		return err
+	}
+	t := &turn{v: v, epoch: epoch, total: total, now: v.vaults.now().UTC().Truncate(time.Microsecond)}
+	if err := fn(t); err != nil {
+		return err
+	}
+	return v.vaults.store.PutLedger(ctx, v.Name, v.sealLedger(t.total, epoch))
+}
+
+// put seals and writes a row. old is its revision before, 0 for a new row.
+func (t *turn) put(ctx context.Context, r Row, content any, old int64) error {
+	plain, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	r.Vault, r.Revision = t.v.Name, t.epoch
+	id := t.v.identity(r.Kind, r.Name, r.Version, r.Revision)
+	r.Sealed = t.v.box.Seal(id, plain)
+	if old != 0 {
+		was := id
+		was.Revision = old
+		t.total.sub(t.v.box.Tag(was))
+	}
+	t.total.add(t.v.box.Tag(id))
+	t.v.vaults.rows.AfterCommit(ctx, t.v.rows.follow(markOf(r.Kind, r.Name, r.Version), r.Revision))
+	return t.v.vaults.rows.Put(ctx, r)
+}
+
+// current reads an object inside a change, with the revisions and positions of its rows.
+func (t *turn) current(ctx context.Context, k Kind, name, version string) (Pair, Entry, error) {
+	e, err := t.v.find(ctx, k, name, version)
+	if err != nil {
+		return Pair{}, e, err
+	}
+	p, err := t.v.vaults.rows.Get(ctx, t.v.Name, k, strings.ToLower(name), strings.ToLower(version))
+	return p, e, err
+}
+
+// Append adds a version, and the object if it is new. edit, if not nil, sees the head
+// as it is and changes head and version before they are written. A deleted object is
+// fault.Conflict. x.ID is made if empty; x.Created and x.Updated are set. It must run
+// inside a transaction.
+func (v *Vault) Append(ctx context.Context, k Kind, name string, x Version, edit func(h *Head, x *Version) error) (Entry, error) {
+	if x.ID == "" {
+		x.ID = NewVersionID()
+	}
+	return v.write(ctx, k, name, &x, edit)
+}
+
+// SetHead changes the head, and makes the object, without a version, if it is new. It
+// must run inside a transaction.
+func (v *Vault) SetHead(ctx context.Context, k Kind, name string, edit func(h *Head) error) (Entry, error) {
+	return v.write(ctx, k, name, nil, func(h *Head, _ *Version) error { return edit(h) })
+}
+
+func (v *Vault) write(ctx context.Context, k Kind, name string, x *Version, edit func(h *Head, x *Version) error) (e Entry, err error) {
+	err = v.change(ctx, func(t *turn) error {
+		p, was, err := t.current(ctx, k, name, "")
+		if fault.Is(err, fault.NotFound) {
+			was.Head = Head{Name: name, Created: t.now}
+			p.Head = Row{Kind: k, Name: strings.ToLower(name)}
+		} else if err != nil {
+			return err
+		}
+		if !was.Head.Deleted.IsZero() {
+			return isDeleted(k, name)
+		}
+		e = Entry{Vault: v, Head: was.Head, Version: was.Version}
+		e.Head.Updated = t.now
+		if edit != nil {
+			if err := edit(&e.Head, x); err != nil {
+				return err
+			}
+		}
+		if x != nil {
+			x.Created, x.Updated = t.now, t.now
+			e.Version, e.Head.Latest = *x, x.ID
+			p.Head.Position++
+			row := Row{Kind: k, Name: p.Head.Name, Version: x.ID, Position: p.Head.Position}
+			if err := t.put(ctx, row, x, 0); err != nil {
+				return err
+			}
+		}
+		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+	})
+	return e, err
+}
+
+// Edit changes a version, or the latest for "". It must run inside a transaction.
+func (v *Vault) Edit(ctx context.Context, k Kind, name, version string, edit func(h Head, x *Version) error) (e Entry, err error) {
+	err = v.change(ctx, func(t *turn) error {
+		p, was, err := t.current(ctx, k, name, version)
+		if err != nil {
+			return err
+		}
+		if !was.Head.Deleted.IsZero() || was.Version.ID == "" {
+			return notFound(k, name, version)
+		}
+		e = was
+		if err := edit(e.Head, &e.Version); err != nil {
+			return err
+		}
+		e.Version.Updated = t.now
+		return t.put(ctx, p.Version, e.Version, p.Version.Revision)
+	})
+	return e, err
+}
+
+// Delete soft-deletes an object with all its versions. It must run inside a transaction.
+func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err error) {
+	err = v.change(ctx, func(t *turn) error {
+		p, was, err := t.current(ctx, k, name, "")
+		if err != nil {
+			return err
+		}
+		if !was.Head.Deleted.IsZero() {
+			return notFound(k, name, "")
+		}
+		e = was
+		e.Head.Deleted = t.now
+		e.Head.Purge = t.now.AddDate(0, 0, v.Settings.RetentionDays)
+		p.Head.Deleted, p.Head.Purge = true, e.Head.Purge
+		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+	})
+	return e, err
+}
+
+// Recover undoes Delete. It must run inside a transaction.
+func (v *Vault) Recover(ctx context.Context, k Kind, name string) (e Entry, err error) {
+	err = v.change(ctx, func(t *turn) error {
+		p, was, err := t.deleted(ctx, k, name)
+		if err != nil {
+			return err
+		}
+		e = was
+		e.Head.Deleted, e.Head.Purge = time.Time{}, time.Time{}
+		p.Head.Deleted, p.Head.Purge = false, time.Time{}
+		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+	})
+	return e, err
+}
+
+// Purge removes a deleted object for good. due says that its retention has ended;
+// otherwise purge protection forbids it. It must run inside a transaction.
+func (v *Vault) Purge(ctx context.Context, k Kind, name string, due bool) error {
+	return v.change(ctx, func(t *turn) error {
+		_, e, err := t.deleted(ctx, k, name)
+		if err != nil {
+			return err
+		}
+		if v.Settings.PurgeProtection && !due {
+			return fault.New(fault.Denied, "PurgeProtected", "Operation \"purge\" is not enabled for this vault; %s %s goes by itself on %s.",
+				k.Noun(), name, e.Head.Purge.Format(time.RFC3339))
+		}
+		removed, err := v.vaults.rows.Remove(ctx, v.Name, k, strings.ToLower(name))
+		if err != nil {
+			return err
+		}
+		for _, r := range removed {
+			t.total.sub(v.box.Tag(v.identity(k, r.Name, r.Version, r.Revision)))
+			v.vaults.rows.AfterCommit(ctx, v.rows.follow(markOf(k, r.Name, r.Version), gone))
+		}
+		return nil
+	})
+}
+
+func (t *turn) deleted(ctx context.Context, k Kind, name string) (Pair, Entry, error) {
+	p, e, err := t.current(ctx, k, name, "")
+	if fault.Is(err, fault.NotFound) || (err == nil && e.Head.Deleted.IsZero()) {
+		return p, e, deletedNotFound(k, name)
+	}
+	return p, e, err
+}
