@@ -30,9 +30,6 @@ func checkRSA(k *rsa.PrivateKey) error {
 	if len(k.Primes) != 2 {
 		return fault.New(fault.Invalid, "BadParameter", "The RSA key has %d primes; a key with exactly the primes p and q is needed.", len(k.Primes))
 	}
-	if k.E < 3 || k.E%2 == 0 {
-		return fault.New(fault.Invalid, "BadParameter", "The public exponent of the RSA key is not an odd number from 3.")
-	}
 	if err := k.Validate(); err != nil {
 		return fault.Wrap(err, fault.Invalid, "BadParameter", "The parts of the RSA key do not belong together; export it again with n, e, d, p, q, dp, dq and qi.")
 	}
