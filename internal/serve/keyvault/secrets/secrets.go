@@ -1,0 +1,59 @@
+// Package secrets is the secrets part of the Key Vault front door (contract §1.3), one
+// file an operation.
+package secrets
+
+import (
+	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/vault/object"
+	"chatelaine.dev/internal/vault/secrets"
+)
+
+// Operations are the routes.
+func Operations(s *secrets.Service) []wire.Operation {
+	d := door{s}
+	return []wire.Operation{
+		{Name: "SecretSet", Method: "PUT", Path: "/secrets/{name}", Handle: d.set},
+		{Name: "SecretGet", Method: "GET", Path: "/secrets/{name}/{version?}", Handle: d.get},
+		{Name: "SecretUpdate", Method: "PATCH", Path: "/secrets/{name}/{version?}", Handle: d.update},
+		{Name: "SecretDelete", Method: "DELETE", Path: "/secrets/{name}", Handle: d.delete},
+		{Name: "SecretList", Method: "GET", Path: "/secrets", Handle: d.list},
+		{Name: "SecretListVersions", Method: "GET", Path: "/secrets/{name}/versions", Handle: d.versions},
+		{Name: "SecretGetDeleted", Method: "GET", Path: "/deletedsecrets/{name}", Handle: d.getDeleted},
+		{Name: "SecretListDeleted", Method: "GET", Path: "/deletedsecrets", Handle: d.listDeleted},
+		{Name: "SecretRecover", Method: "POST", Path: "/deletedsecrets/{name}/recover", Handle: d.recover},
+		{Name: "SecretPurge", Method: "DELETE", Path: "/deletedsecrets/{name}", Handle: d.purge},
+	}
+}
+
+type door struct{ s *secrets.Service }
+
+// bundle is SecretBundle, SecretItem and their deleted forms: a field that a form lacks is left empty.
+type bundle struct {
+	Value           *string           `json:"value,omitempty"`
+	ID              string            `json:"id"`
+	ContentType     string            `json:"contentType,omitempty"`
+	Attributes      wire.Attributes   `json:"attributes"`
+	Tags            map[string]string `json:"tags,omitempty"`
+	KeyID           string            `json:"kid,omitempty"`
+	Managed         bool              `json:"managed,omitempty"`
+	PreviousVersion string            `json:"previousVersion,omitempty"`
+	wire.Deleted
+}
+
+// describe makes a bundle without value. An item has the id without the version.
+func describe(q *wire.Request, e object.Entry, version string) (bundle, error) {
+	body, err := secrets.BodyOf(e.Version)
+	if err != nil {
+		return bundle{}, err
+	}
+	b := bundle{
+		ID: q.ID(object.Secrets, e.Head.Name, version), ContentType: body.ContentType, Attributes: wire.AttributesOf(e), Tags: e.Version.Tags,
+	}
+	if e.Version.Managed {
+		b.Managed, b.KeyID = true, q.ID(object.Keys, e.Head.Name, e.Version.ID)
+	}
+	if version != "" {
+		b.PreviousVersion = body.Previous
+	}
+	return b, nil
+}

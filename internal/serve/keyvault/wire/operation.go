@@ -1,0 +1,136 @@
+// Package wire is what the operations of the Key Vault front door share: the request as
+// an operation sees it, the JSON shapes that all kinds have, and ids and pages.
+package wire
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/object"
+)
+
+// Operation is one route of the contract (§1). Path has literal segments, which match
+// in any case, {name}, and {version?}, which may be missing.
+type Operation struct {
+	Name   string // as in the audit trail: SecretSet
+	Method string
+	Path   string
+	Handle func(ctx context.Context, q *Request) (Response, error)
+}
+
+// Request is an authenticated request to one vault.
+type Request struct {
+	Caller  access.Caller
+	Vault   string
+	Base    string // https://payroll.example.com:8443
+	Name    string
+	Version string
+	Query   url.Values
+	Body    []byte
+}
+
+// Response is what an operation answers. A zero Status is 200; a nil Body is empty.
+type Response struct {
+	Status   int
+	Body     any
+	Location string // header, and Retry-After with it
+}
+
+// Ref is the object that the path names.
+func (q *Request) Ref() object.Ref {
+	return object.Ref{Vault: q.Vault, Name: q.Name, Version: q.Version}
+}
+
+// Decode reads the body as JSON into a struct. It refuses what two parsers could read
+// in two ways: duplicate names, trailing bytes, and nesting deeper than 32.
+func (q *Request) Decode(into any) error {
+	if len(q.Body) == 0 {
+		return fault.New(fault.Invalid, "BadParameter", "The request body is missing; send a JSON object.")
+	}
+	if err := strict(q.Body); err != nil {
+		return fault.New(fault.Invalid, "BadParameter", "The request body is not valid JSON: %s.", err)
+	}
+	if err := json.Unmarshal(q.Body, into); err != nil {
+		return fault.New(fault.Invalid, "BadParameter", "The request body does not have the right shape: %s.", shape(err))
+	}
+	return nil
+}
+
+// ID is the id of an object, or of a version of it.
+func (q *Request) ID(k object.Kind, name, version string) string {
+	id := q.Base + "/" + string(k) + "/" + name
+	if version != "" {
+		id += "/" + version
+	}
+	return id
+}
+
+const maxPage = 25
+
+// skip is the content of a $skiptoken.
+type skip struct {
+	NextMarker     string
+	TargetLocation int
+}
+
+// Page reads maxresults and $skiptoken.
+func (q *Request) Page() (object.Page, error) {
+	p := object.Page{Limit: maxPage}
+	if s := q.Query.Get("maxresults"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > maxPage {
+			return p, fault.New(fault.Invalid, "BadParameter", "maxresults must be a number from 1 to %d.", maxPage)
+		}
+		p.Limit = n
+	}
+	if s := q.Query.Get("$skiptoken"); s != "" {
+		var t skip
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+		if err != nil || json.Unmarshal(raw, &t) != nil {
+			return p, fault.New(fault.Invalid, "BadParameter", "The $skiptoken is not one of ours; start again without it.")
+		}
+		p.After = t.NextMarker
+	}
+	return p, nil
+}
+
+// List is a page of a list.
+type List[T any] struct {
+	Value    []T     `json:"value"`
+	NextLink *string `json:"nextLink"`
+}
+
+// Listed answers a page of a listing, each entry as item makes it, or passes err on.
+// path is that of the request, such as /secrets.
+func Listed[T any](q *Request, path string, l object.Listing, err error, item func(object.Entry) (T, error)) (Response, error) {
+	if err != nil {
+		return Response{}, err
+	}
+	out := List[T]{Value: make([]T, 0, len(l.Entries))}
+	for _, e := range l.Entries {
+		x, err := item(e)
+		if err != nil {
+			return Response{}, err
+		}
+		out.Value = append(out.Value, x)
+	}
+	if l.Next != "" {
+		t, err := json.Marshal(skip{NextMarker: l.Next})
+		if err != nil {
+			return Response{}, err
+		}
+		next := url.Values{"api-version": {q.Query.Get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString(t)}}
+		if m := q.Query.Get("maxresults"); m != "" {
+			next.Set("maxresults", m)
+		}
+		link := q.Base + path + "?" + next.Encode()
+		out.NextLink = &link
+	}
+	return Response{Body: out}, nil
+}
