@@ -19,7 +19,7 @@ var migrations embed.FS
 // ErrNewerSchema says that a newer program has written this database.
 var ErrNewerSchema = errors.New("the database was written by a newer version of chatelaine; start that version, or restore a backup from before the upgrade")
 
-func (d *DB) migrate(ctx context.Context) error {
+func (d *DB) migrate(ctx context.Context, check func(context.Context, *DB) error) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -38,6 +38,11 @@ func (d *DB) migrate(ctx context.Context) error {
 	}
 	if current > target {
 		return fmt.Errorf("schema %d, this program knows %d: %w", current, target, ErrNewerSchema)
+	}
+	if current > 0 && check != nil {
+		if err := check(ctx, d); err != nil {
+			return err
+		}
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -39,6 +39,9 @@ type Config struct {
 	// Dir holds chatelaine.db when URL is empty.
 	Dir string
 	Log *slog.Logger
+	// Check, if not nil, runs before anything is written to a database that has a schema
+	// already. Its error refuses the database.
+	Check func(ctx context.Context, d *DB) error
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -73,7 +76,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.migrate(ctx); err != nil {
+	if err := d.migrate(ctx, c.Check); err != nil {
 		_ = d.closePools()
 		return nil, err
 	}

@@ -1,0 +1,108 @@
+// Package config is the configuration. Its structs are the operator's manual: what a
+// field does, its unit and its default stand here and nowhere else.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is everything that can be set. Flags win over the environment (CHATELAINE_DATA,
+// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE), which wins over the YAML
+// file that CHATELAINE_CONFIG names, which wins over the defaults.
+type Config struct {
+	// Data is the folder for everything that is kept: database, root key, bootstrap
+	// credentials. Default ./data. It is made if missing, with mode 0700.
+	Data string `yaml:"data"`
+
+	// Listen is the address of the HTTPS listener, host:port. Default 127.0.0.1:8443.
+	// Port 0 takes a free one.
+	Listen string `yaml:"listen"`
+
+	// Domain is the DNS name under which everything is reached: the control plane at
+	// https://{domain}, a vault at https://{vault}.{domain}. Default localhost.
+	Domain string `yaml:"domain"`
+
+	// Database is the URL of a PostgreSQL database, postgres://user:password@host/name.
+	// Default: SQLite in Data, which needs nothing installed.
+	Database string `yaml:"database"`
+
+	// Status is the address of the plain-HTTP listener for CRLs and CA certificates,
+	// host:port. Certificates carry it, and clients that check revocation must reach it.
+	// Default: the host of Listen with a port one higher; "off" to have none.
+	Status string `yaml:"status"`
+
+	// Files lists the folders below which the connector "files" may write certificates.
+	// Default: none, so that no caller chooses where this process writes.
+	Files []string `yaml:"files"`
+}
+
+// Default is the configuration of a first start.
+func Default() Config {
+	return Config{Data: "./data", Listen: "127.0.0.1:8443", Domain: "localhost"}
+}
+
+// Load reads the file that CHATELAINE_CONFIG names, if it names one, and the environment.
+func Load(getenv func(string) string) (Config, error) {
+	c := Default()
+	if file := getenv("CHATELAINE_CONFIG"); file != "" {
+		b, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			return c, fmt.Errorf("CHATELAINE_CONFIG: %w", err)
+		}
+		d := yaml.NewDecoder(strings.NewReader(string(b)))
+		d.KnownFields(true)
+		if err := d.Decode(&c); err != nil {
+			return c, fmt.Errorf("configuration %s: %w", file, err)
+		}
+	}
+	for name, field := range map[string]*string{
+		"CHATELAINE_DATA": &c.Data, "CHATELAINE_LISTEN": &c.Listen, "CHATELAINE_DOMAIN": &c.Domain,
+		"CHATELAINE_DATABASE": &c.Database, "CHATELAINE_STATUS": &c.Status,
+	} {
+		if v := getenv(name); v != "" {
+			*field = v
+		}
+	}
+	if v := getenv("CHATELAINE_FILES"); v != "" {
+		c.Files = filepath.SplitList(v)
+	}
+	return c, nil
+}
+
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Check refuses what cannot work, and says what would.
+func (c *Config) Check() error {
+	c.Domain = strings.ToLower(strings.TrimSuffix(c.Domain, "."))
+	if c.Data == "" {
+		return errors.New("data: name a folder")
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen %q: want host:port, such as 127.0.0.1:8443", c.Listen)
+	}
+	if !domain.MatchString(c.Domain) || len(c.Domain) > 200 {
+		return fmt.Errorf("domain %q: want a DNS name, such as vault.example.com or localhost", c.Domain)
+	}
+	if net.ParseIP(c.Domain) != nil {
+		return fmt.Errorf("domain %q: an address has no subdomains for vaults; want a DNS name", c.Domain)
+	}
+	if c.Status != "" && c.Status != "off" {
+		if _, _, err := net.SplitHostPort(c.Status); err != nil {
+			return fmt.Errorf("status %q: want host:port, or off", c.Status)
+		}
+	}
+	for _, f := range c.Files {
+		if !filepath.IsAbs(f) {
+			return fmt.Errorf("files %q: want an absolute folder", f)
+		}
+	}
+	return nil
+}
