@@ -21,7 +21,19 @@ func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
 	return value, storage.Translate(err)
 }
 
-// Put stores a setting.
+// Add stores a setting unless it is there, and returns the one that is.
+func (s *Store) Add(ctx context.Context, name string, value []byte) (stored []byte, err error) {
+	err = s.db.Transact(ctx, func(ctx context.Context) error {
+		if _, err := s.db.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, value); err != nil {
+			return storage.Translate(err)
+		}
+		stored, err = s.Get(ctx, name)
+		return err
+	})
+	return stored, err
+}
+
+// Put stores a setting, over an older one.
 func (s *Store) Put(ctx context.Context, name string, value []byte) error {
 	_, err := s.db.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
 	return storage.Translate(err)
