@@ -21,9 +21,11 @@ type Target interface {
 	// clients is checked apart, by a handshake.
 	Verify(ctx context.Context, d Deployment) error
 	// RollBack puts back and activates what was there before Install. Where Install never
-	// ran it changes nothing. After Finish it is fault.Conflict.
+	// began, or Finish has ended it, it changes nothing. It needs d.ID and d.Place alone, so
+	// that it works when the vault that keeps the key is away.
 	RollBack(ctx context.Context, d Deployment) error
-	// Finish drops what was kept for RollBack. The new certificate stays.
+	// Finish drops what was kept for RollBack. The new certificate stays. It needs d.ID and
+	// d.Place alone.
 	Finish(ctx context.Context, d Deployment) error
 }
 
