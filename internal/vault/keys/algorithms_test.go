@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,7 @@ func TestWhatOneKeySignsNoOtherVerifies(t *testing.T) {
 			}
 			for what, bad := range map[string][]byte{
 				"flipped": flip(sig), "cut": sig[:len(sig)-1], "longer": append(bytes.Clone(sig), 0), "empty": nil, "zeros": make([]byte, len(sig)),
+				"stretched": slices.Concat(sig[:len(sig)/2], []byte{0}, sig[len(sig)/2:]),
 			} {
 				if verifies(t, a, key.Public(), digest, bad) {
 					t.Errorf("%s with %s: a signature that is %s is accepted", name, spec, what)
