@@ -46,8 +46,8 @@ type Checker interface {
 type Env struct {
 	Log *slog.Logger
 	Now func() time.Time
-	// Transport makes the HTTP transport for a TLS configuration; nil means the default
-	// roots. It brings proxy, limits and tracing, so a connector makes no transport itself.
+	// Transport makes the HTTP transport for a TLS configuration, with the product's proxy,
+	// guards and tracing; nil means the standard library's. Connectors use Client.
 	Transport func(*tls.Config) http.RoundTripper
 }
 
