@@ -59,3 +59,17 @@ type Scope string
 type Guard interface {
 	Authorize(ctx context.Context, c Caller, a Action, s Scope, operation string) error
 }
+
+// Origin is where a request comes from, as the front door saw it.
+type Origin struct {
+	Address     string // client IP, without port
+	Agent       string // client program, as it says
+	Correlation string // id of the request
+	APIVersion  string // version of the protocol that the client asked for; may be empty
+}
+
+// From returns the caller as it comes from an origin.
+func (c Caller) From(o Origin) Caller {
+	c.Address, c.Agent, c.Correlation, c.APIVersion = o.Address, o.Agent, o.Correlation, o.APIVersion
+	return c
+}

@@ -1,0 +1,100 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"uuid"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/audit"
+	"chatelaine.dev/internal/fault"
+)
+
+const maxAssignments = 1000 // of one principal
+
+// Assign gives a principal a role, by its id or name, at a scope and everything below.
+// Whoever may write access at that scope may give any role there.
+func (d *Directory) Assign(ctx context.Context, c access.Caller, principal, role string, scope access.Scope) (Assignment, error) {
+	scope, err := access.ParseScope(string(scope))
+	if err != nil {
+		return Assignment{}, err
+	}
+	if err := d.Authorize(ctx, c, access.WriteAccess, scope, "RoleAssignmentCreate"); err != nil {
+		return Assignment{}, err
+	}
+	r, err := access.FindRole(role)
+	if err != nil {
+		return Assignment{}, err
+	}
+	a := Assignment{ID: uuid.NewV4().String(), Principal: principal, Role: r.ID, Scope: scope, Created: d.now().UTC()}
+	err = d.change(ctx, func(now *snapshot) (edit, error) {
+		if _, err := now.principal(principal); err != nil {
+			return edit{}, err
+		}
+		have := now.assigned[principal]
+		if len(have) >= maxAssignments {
+			return edit{}, fault.New(fault.Conflict, "TooManyAssignments", "the principal has %d assignments; assign a role at a wider scope instead", maxAssignments)
+		}
+		if slices.ContainsFunc(have, func(b *Assignment) bool { return b.Role == a.Role && b.Scope == a.Scope }) {
+			return edit{}, fault.New(fault.Conflict, "RoleAssignmentExists", "The role assignment already exists.")
+		}
+		return edit{put: []any{a}, records: []audit.Record{a.record(c, "RoleAssignmentCreate")}}, nil
+	})
+	if err != nil {
+		return Assignment{}, err
+	}
+	return a, nil
+}
+
+// Unassign takes a role away. The last Administrator at / keeps it (fault.Conflict).
+func (d *Directory) Unassign(ctx context.Context, c access.Caller, id string) error {
+	scope := access.Root
+	if a, ok := d.current.Load().assignments[id]; ok {
+		scope = a.Scope
+	}
+	if err := d.Authorize(ctx, c, access.WriteAccess, scope, "RoleAssignmentDelete"); err != nil {
+		return err
+	}
+	return d.change(ctx, func(now *snapshot) (edit, error) {
+		a, ok := now.assignments[id]
+		if !ok || a.Scope != scope && scope != access.Root {
+			return edit{}, fault.New(fault.NotFound, "RoleAssignmentNotFound", "there is no assignment %.40q; the list of assignments names each with its id", id)
+		}
+		return edit{remove: []ref{{assignmentKind, id}}, records: []audit.Record{a.record(c, "RoleAssignmentDelete")}}, nil
+	})
+}
+
+// Assignments returns up to limit assignments after the id, by id, at the scope and below.
+// principal, if not empty, leaves those of others out.
+func (d *Directory) Assignments(ctx context.Context, c access.Caller, q AssignmentQuery) ([]Assignment, error) {
+	scope, err := access.ParseScope(cmp.Or(string(q.Scope), "/"))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Authorize(ctx, c, access.ReadAccess, scope, "RoleAssignmentList"); err != nil {
+		return nil, err
+	}
+	var out []Assignment
+	for _, a := range d.current.Load().assignments {
+		if (q.Principal == "" || a.Principal == q.Principal) && a.ID > q.After && a.Scope.Within(scope) {
+			out = append(out, *a)
+		}
+	}
+	slices.SortFunc(out, func(a, b Assignment) int { return cmp.Compare(a.ID, b.ID) })
+	return out[:min(len(out), pageSize(q.Limit))], nil
+}
+
+// AssignmentQuery filters assignments. Zero fields do not filter.
+type AssignmentQuery struct {
+	Scope     access.Scope // this scope and everything below it
+	Principal string
+	After     string // id of the last one on the page before
+	Limit     int    // 1 to 1000; 0 means 100
+}
+
+func (a Assignment) record(c access.Caller, operation string) audit.Record {
+	r := c.Record(operation, string(a.Scope))
+	r.Details[audit.Role], r.Details[audit.Scope], r.Details[audit.Assignee] = a.Role, string(a.Scope), a.Principal
+	return r
+}
