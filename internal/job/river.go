@@ -105,7 +105,7 @@ func New(ctx context.Context, c Config) (*River, error) {
 func Handle[A Args](r *River, fn func(ctx context.Context, args A) error) {
 	var args A
 	r.kinds[args.Kind()] = true
-	river.AddWorker(r.workers, &worker[A]{fn: fn, log: r.Log})
+	river.AddWorker(r.workers, &worker[A]{fn: fn, queue: r, log: r.Log})
 }
 
 // Every enqueues args once in each period, counted from midnight UTC, on one process of

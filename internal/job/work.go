@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
 )
 
@@ -40,8 +42,9 @@ type lastTryKey struct{}
 // worker is a handler as River wants it.
 type worker[A Args] struct {
 	river.WorkerDefaults[A]
-	fn  func(ctx context.Context, args A) error
-	log *slog.Logger
+	fn    func(ctx context.Context, args A) error
+	queue *River
+	log   *slog.Logger
 }
 
 func (w *worker[A]) Timeout(j *river.Job[A]) time.Duration {
@@ -63,6 +66,7 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) error {
 	)
 	switch {
 	case err == nil:
+		w.complete(ctx, j)
 		return nil
 	case errors.As(err, &later):
 		return river.JobSnooze(max(later.pause, 0))
@@ -77,6 +81,22 @@ func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) error {
 		log.Warn("job failed and will be tried again", "error", err)
 	}
 	return err
+}
+
+// complete ends the job by the writer that commits in groups, before the next one
+// starts. When that fails, River writes the same a little later, again and again.
+func (w *worker[A]) complete(ctx context.Context, j *river.Job[A]) {
+	err := w.queue.Transact(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		tx, ok := w.queue.Tx(ctx)
+		if !ok {
+			return errors.New("the transaction is not in its context")
+		}
+		_, err := river.JobCompleteTx[riverdriver.Driver[*sql.Tx]](ctx, tx, j)
+		return err
+	})
+	if err != nil && !errors.Is(err, rivertype.ErrNotFound) { // another process took it for dead and ended it
+		w.log.Warn("job is done, but could not be ended yet", "job", j.ID, "kind", j.Kind, "error", err)
+	}
 }
 
 // run turns a panic into an error, so that it is logged and tried again like one.
