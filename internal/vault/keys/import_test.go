@@ -144,7 +144,7 @@ func TestImportRefusesBrokenKeys(t *testing.T) {
 		"public only":       {JWK: r.JWK},
 		"no modulus":        change(r, func(k *keys.PrivateJWK) { k.N = nil }),
 		"no exponent":       change(r, func(k *keys.PrivateJWK) { k.E = nil }),
-		"huge exponent":     change(r, func(k *keys.PrivateJWK) { k.E = bytes.Repeat([]byte{1}, 16) }),
+		"huge exponent":     change(r, func(k *keys.PrivateJWK) { k.E = []byte{1, 0, 0, 0, 0, 0, 1, 0, 1} }), // 65537 in 64 bits
 		"huge modulus":      change(r, func(k *keys.PrivateJWK) { k.N = bytes.Repeat([]byte{1}, 1<<20) }),
 		"huge d":            change(r, func(k *keys.PrivateJWK) { k.D = bytes.Repeat([]byte{1}, 1<<20) }),
 		"no p":              change(r, func(k *keys.PrivateJWK) { k.P = nil }),
@@ -169,6 +169,9 @@ func TestImportRefusesBrokenKeys(t *testing.T) {
 			_, err := s.Import(t.Context(), f.Caller, ref("a"), keys.ImportRequest{Key: k})
 			if !fault.HasCode(err, "BadParameter") || !fault.Is(err, fault.Invalid) {
 				t.Errorf("imported, or refused as %v", err)
+			}
+			if name == "huge d" && !strings.Contains(err.Error(), "longer than") {
+				t.Errorf("computed with before it was measured: %v", err)
 			}
 		})
 	}
