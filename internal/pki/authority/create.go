@@ -1,0 +1,178 @@
+package authority
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/vault/keystore"
+)
+
+// profileName is what the certificates of authorities bear in place of a profile. No
+// profile has this name, so nobody can ask for one by a request.
+const profileName = "(authority)"
+
+const (
+	minValidity = 24 * time.Hour
+	maxValidity = 30 * 366 * 24 * time.Hour
+	backdate    = time.Hour // notBefore lies this far back, for clocks that are slow
+	maxText     = 64        // ub-common-name and ub-organization-name, RFC 5280 appendix A.1
+)
+
+// Create makes a root: a key and a certificate that signs itself. fault.Conflict when the
+// id exists, fault.Invalid when the Spec cannot be.
+func (s *Service) Create(ctx context.Context, c access.Caller, spec Spec) (Authority, error) {
+	return s.create(ctx, c, "", spec)
+}
+
+// CreateIntermediate makes an authority that a root signs. It may not have others below
+// it. Errors as in Create; fault.NotFound when there is no such root.
+func (s *Service) CreateIntermediate(ctx context.Context, c access.Caller, parent string, spec Spec) (Authority, error) {
+	if parent == "" {
+		return Authority{}, fault.New(fault.Invalid, "UnknownAuthority", "say which root signs the intermediate authority")
+	}
+	return s.create(ctx, c, parent, spec)
+}
+
+func (s *Service) create(ctx context.Context, c access.Caller, parent string, spec Spec) (Authority, error) {
+	if err := s.may(ctx, c, WriteAuthorities, spec.ID, "AuthorityCreate"); err != nil {
+		return Authority{}, err
+	}
+	if parent != "" { // a signature of the root is as much as a change of it
+		if err := s.may(ctx, c, WriteAuthorities, parent, "AuthorityCreate"); err != nil {
+			return Authority{}, err
+		}
+	}
+	if err := spec.valid(); err != nil {
+		return Authority{}, err
+	}
+	if _, err := s.d.Store.Authority(ctx, spec.ID); !fault.Is(err, fault.NotFound) {
+		if err == nil {
+			err = fault.New(fault.Conflict, "AuthorityExists", "authority %s exists", spec.ID)
+		}
+		return Authority{}, err
+	}
+	issuer, template, err := s.prepare(ctx, parent, spec)
+	if err != nil {
+		return Authority{}, err
+	}
+	material, pub, err := s.d.Keystore.Generate(ctx, spec.Key)
+	if err != nil {
+		return Authority{}, err
+	}
+	if parent == "" {
+		private, err := s.d.Keystore.Open(ctx, material)
+		if err != nil {
+			return Authority{}, err
+		}
+		issuer = issuance.Issuer{ID: spec.ID, Signer: private, Active: true}
+	}
+	sealed := s.d.Sealer.Seal(keyName(spec.ID), material)
+	var created Authority
+	_, err = s.d.Ceremony.Certify(ctx, c, issuance.Order{
+		Operation: "AuthorityCreate", Issuer: issuer, Profile: profileName, PublicKey: pub, Template: template,
+		Also: func(ctx context.Context, made issuance.Certificate) error {
+			created = Authority{
+				ID: spec.ID, Parent: parent, Subject: made.Subject, Certificate: made.DER, Serial: made.Serial, SHA256: made.SHA256,
+				NotBefore: made.NotBefore, NotAfter: made.NotAfter, Keystore: s.d.Keystore.Name(), State: Active, CreatedAt: made.IssuedAt,
+			}
+			return s.d.Store.InsertAuthority(ctx, created, sealed)
+		},
+	})
+	if err != nil {
+		return Authority{}, fmt.Errorf("create authority %s: %w", spec.ID, err)
+	}
+	return created, nil
+}
+
+// prepare opens the parent, if there is one, and makes the certificate's template.
+func (s *Service) prepare(ctx context.Context, parent string, spec Spec) (issuance.Issuer, x509.Certificate, error) {
+	from := s.d.Now().UTC().Truncate(time.Second).Add(-backdate)
+	t := x509.Certificate{
+		Subject:   pkix.Name{CommonName: spec.CommonName},
+		NotBefore: from, NotAfter: from.Add(spec.Validity.Truncate(time.Second) - time.Second),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLen: -1,
+	}
+	if spec.Organization != "" {
+		t.Subject.Organization = []string{spec.Organization}
+	}
+	if parent == "" {
+		return issuance.Issuer{}, t, nil
+	}
+	t.MaxPathLen, t.MaxPathLenZero = 0, true
+	issuer, err := s.Issuer(ctx, parent)
+	switch {
+	case err != nil:
+		return issuer, t, err
+	case len(issuer.Chain) > 1:
+		err = fault.New(fault.Invalid, "NotARoot", "authority %s is no root; only a root signs other authorities", parent)
+	case !issuer.Active || s.d.Now().After(issuer.Certificate.NotAfter):
+		err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked or expired and signs nothing; use another", parent)
+	case t.NotAfter.After(issuer.Certificate.NotAfter):
+		err = fault.New(fault.Invalid, "ValidityNotAllowed", "authority %s itself expires at %s; ask for a shorter validity", parent, issuer.Certificate.NotAfter.Format(time.RFC3339))
+	case issuer.Certificate.Subject.String() == t.Subject.String():
+		err = fault.New(fault.Invalid, "BadName", "the authority would have the name of the one above it; give it another")
+	}
+	return issuer, t, err
+}
+
+func (s Spec) valid() error {
+	if s.CommonName == "" || len(s.CommonName) > maxText || len(s.Organization) > maxText {
+		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes, and may have an organization as long")
+	}
+	if s.Validity < minValidity || s.Validity > maxValidity {
+		return fault.New(fault.Invalid, "ValidityNotAllowed", "an authority is valid for a day up to 30 years; ask for years that you can plan")
+	}
+	return s.Key.Check()
+}
+
+// Establish returns the issuing authority, after making it and its root if either is
+// absent. The composition root calls it at every start; nodes that start at the same
+// time agree on one.
+func (s *Service) Establish(ctx context.Context, c access.Caller, root, issuing Spec) (Authority, error) {
+	if _, err := s.ensure(ctx, c, "", root); err != nil {
+		return Authority{}, err
+	}
+	return s.ensure(ctx, c, root.ID, issuing)
+}
+
+func (s *Service) ensure(ctx context.Context, c access.Caller, parent string, spec Spec) (Authority, error) {
+	a, err := s.Get(ctx, c, spec.ID)
+	if !fault.Is(err, fault.NotFound) {
+		return a, err
+	}
+	if a, err = s.create(ctx, c, parent, spec); fault.Is(err, fault.Conflict) {
+		return s.Get(ctx, c, spec.ID)
+	}
+	return a, err
+}
+
+// belong reports whether a private key is the one that a certificate is for.
+func belong(certified, held crypto.PublicKey) error {
+	k, ok := certified.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !k.Equal(held) {
+		return errors.New("the stored key is not that of the certificate")
+	}
+	return nil
+}
+
+// Defaults are the authorities that an empty installation makes: a root for ten years and
+// an issuing authority for five. The domain is part of their names, so that two
+// installations in one trust store are told apart.
+func Defaults(domain string) (root, issuing Spec) {
+	organization := "Chatelaine"
+	if named := organization + " " + domain; len(named) <= maxText {
+		organization = named
+	}
+	key := keystore.Spec{Type: keystore.EC, Curve: "P-256"}
+	root = Spec{ID: "root", CommonName: "Chatelaine Root CA", Organization: organization, Key: key, Validity: 3652 * 24 * time.Hour}
+	issuing = Spec{ID: "issuing", CommonName: "Chatelaine Issuing CA", Organization: organization, Key: key, Validity: 1826 * 24 * time.Hour}
+	return root, issuing
+}

@@ -1,0 +1,310 @@
+package issuance
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/profile"
+)
+
+// Actions that this package asks for. The scope of an issuance is
+// "/authorities/{id}/profiles/{name}", that of everything else "/authorities/{id}" or "/".
+const (
+	IssueCertificates access.Action = "Chatelaine/certificates/issue"
+	ReadCertificates  access.Action = "Chatelaine/certificates/read"
+	ReadProfiles      access.Action = "Chatelaine/profiles/read"
+)
+
+// Approvals knows which requests people agreed to.
+type Approvals interface {
+	// Approved returns nil if the approved request covers exactly this, fault.Denied or
+	// fault.NotFound if not.
+	Approved(ctx context.Context, a Approval) error
+}
+
+// Approval is what must have been agreed to.
+type Approval struct {
+	Request    string // id
+	Authority  string
+	Profile    string
+	CommonName string
+	Names      profile.Names
+	KeySHA256  string // of the SubjectPublicKeyInfo, hex
+	NotAfter   time.Time
+}
+
+// Deps is what a Service needs.
+type Deps struct {
+	Ceremony    *Ceremony
+	Authorities Authorities
+	Profiles    profile.Set
+	Store       Store
+	Guard       access.Guard
+	// Approvals may be nil; then profiles that need an approval issue nothing.
+	Approvals Approvals
+	Now       func() time.Time
+}
+
+// Service issues certificates and lists them.
+type Service struct{ d Deps }
+
+// New makes a Service. It refuses profiles that claim a standard that no lint checks.
+func New(d Deps) (*Service, error) {
+	for _, p := range d.Profiles.All() {
+		if _, err := registry(p.Standards); err != nil {
+			return nil, fmt.Errorf("profile %s: %w", p.Name, err)
+		}
+	}
+	return &Service{d: d}, nil
+}
+
+// Request asks for one certificate.
+type Request struct {
+	// ID makes the call idempotent when it is set: a second call with the same ID and key
+	// returns the certificate of the first.
+	ID        string
+	Profile   string
+	Authority string // empty: the profile's first
+	// CSR is a PKCS #10 request, DER or PEM. Only its key is taken, and its common name and
+	// alternative names when the request has no Names of its own; every other attribute and
+	// extension is ignored.
+	CSR        []byte
+	PublicKey  crypto.PublicKey // instead of CSR, when the caller holds the key
+	CommonName string
+	Names      profile.Names
+	Validity   time.Duration // 0: the profile's default
+}
+
+// Result is an issued certificate and the certificates above it.
+type Result struct {
+	Certificate
+	Chain [][]byte // DER, the issuing authority first, the root last
+}
+
+// Issue makes a certificate: fault.Invalid when the profile or a lint refuses it,
+// fault.Denied when the caller may not or an approval is missing, fault.Conflict when the
+// authority cannot sign now or the ID was used for another key.
+func (s *Service) Issue(ctx context.Context, c access.Caller, r Request) (Result, error) {
+	p, err := s.resolve(&r)
+	scope := access.Scope("/authorities")
+	if err == nil {
+		scope = access.Scope("/authorities/" + r.Authority + "/profiles/" + p.Name)
+	}
+	if err := s.d.Guard.Authorize(ctx, c, IssueCertificates, scope, "CertificateIssue"); err != nil {
+		return Result{}, err
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	csr, err := r.read()
+	if err != nil {
+		return Result{}, err
+	}
+	issuer, err := s.d.Authorities.Issuer(ctx, r.Authority)
+	if err != nil {
+		return Result{}, err
+	}
+	if r.ID != "" {
+		if done, err := s.earlier(ctx, r, issuer); !fault.Is(err, fault.NotFound) {
+			return done, err
+		}
+	}
+	o, err := s.order(ctx, p, r, csr, issuer)
+	if err != nil {
+		return Result{}, err
+	}
+	made, err := s.d.Ceremony.Certify(ctx, c, o)
+	if r.ID != "" && fault.Is(err, fault.Conflict) {
+		if done, err := s.earlier(ctx, r, issuer); !fault.Is(err, fault.NotFound) { // another call was faster
+			return done, err
+		}
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Certificate: made, Chain: issuer.Chain}, nil
+}
+
+// resolve finds the profile and the authority. It changes r.Authority to the one meant.
+func (s *Service) resolve(r *Request) (profile.Profile, error) {
+	if len(r.ID) > 128 {
+		return profile.Profile{}, fault.New(fault.Invalid, "BadRequest", "a request's id has at most 128 bytes")
+	}
+	p, err := s.d.Profiles.Get(r.Profile)
+	if err != nil {
+		return p, err
+	}
+	if r.Authority == "" {
+		r.Authority = p.Authorities[0]
+	}
+	if !slices.Contains(p.Authorities, r.Authority) {
+		return p, fault.New(fault.Invalid, "UnknownAuthority", "profile %s is not issued by authority %.64q; use one of %q", p.Name, r.Authority, p.Authorities)
+	}
+	return p, nil
+}
+
+// earlier returns what was issued for the same request before, or fault.NotFound.
+func (s *Service) earlier(ctx context.Context, r Request, issuer Issuer) (Result, error) {
+	done, err := s.d.Store.CertificateByRequest(ctx, r.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	key, err := keyHash(r.PublicKey)
+	if err != nil {
+		return Result{}, err
+	}
+	if done.KeySHA256 != key || done.Profile != r.Profile || done.Authority != r.Authority {
+		return Result{}, fault.New(fault.Conflict, "RequestUsed", "request %s was answered for another key or profile; use a new id", r.ID)
+	}
+	if done.State != Issued {
+		return Result{}, fault.New(fault.Conflict, "AlreadyRevoked", "the certificate of request %s is revoked; use a new id", r.ID)
+	}
+	return Result{Certificate: done, Chain: issuer.Chain}, nil
+}
+
+// order checks the request against the profile, and the approval if there must be one.
+func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *x509.CertificateRequest, issuer Issuer) (Order, error) {
+	now := s.d.Now()
+	if !issuer.Active || now.After(issuer.Certificate.NotAfter) {
+		return Order{}, fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked or expired and issues nothing; use another", issuer.ID)
+	}
+	if k, ok := r.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Equal(issuer.Certificate.PublicKey) {
+		return Order{}, fault.New(fault.Invalid, "KeyNotAllowed", "this is the authority's own key; make a new one")
+	}
+	plan, err := p.Plan(profile.Ask{PublicKey: r.PublicKey, CommonName: r.CommonName, Names: r.Names, Validity: r.Validity, Now: now}, issuer.Certificate.NotAfter)
+	if err != nil {
+		return Order{}, err
+	}
+	if csr != nil { // after Plan, which bounds the size of the key that is computed with here
+		if err := csr.CheckSignature(); err != nil {
+			return Order{}, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not signed by its own key")
+		}
+	}
+	if err := s.approved(ctx, p, r, plan, issuer.ID); err != nil {
+		return Order{}, err
+	}
+	t, err := template(plan)
+	return Order{
+		Operation: "CertificateIssue", Issuer: issuer, Profile: p.Name, Standards: p.Standards,
+		Request: r.ID, PublicKey: r.PublicKey, Names: plan.Names, Template: t,
+	}, err
+}
+
+// approved refuses what nobody agreed to, when the profile wants it agreed to.
+func (s *Service) approved(ctx context.Context, p profile.Profile, r Request, plan profile.Plan, authority string) error {
+	if !p.Approval {
+		return nil
+	}
+	if r.ID == "" || s.d.Approvals == nil {
+		return fault.New(fault.Denied, "ApprovalRequired", "profile %s needs an approval; make a request and have it approved", p.Name)
+	}
+	key, err := keyHash(r.PublicKey)
+	if err != nil {
+		return err
+	}
+	return s.d.Approvals.Approved(ctx, Approval{
+		Request: r.ID, Authority: authority, Profile: p.Name, CommonName: plan.CommonName, Names: plan.Names, KeySHA256: key, NotAfter: plan.NotAfter,
+	})
+}
+
+// template is the certificate of a plan.
+func template(plan profile.Plan) (x509.Certificate, error) {
+	t := x509.Certificate{
+		Subject:   pkix.Name{CommonName: plan.CommonName},
+		NotBefore: plan.NotBefore, NotAfter: plan.NotAfter,
+		KeyUsage: plan.KeyUsage, ExtKeyUsage: plan.ExtendedKeyUsage,
+		BasicConstraintsValid: true,
+		DNSNames:              plan.Names.DNS, EmailAddresses: plan.Names.Email,
+	}
+	for _, a := range plan.Names.IP {
+		t.IPAddresses = append(t.IPAddresses, net.ParseIP(a))
+	}
+	for _, a := range plan.Names.URI {
+		u, err := url.Parse(a)
+		if err != nil {
+			return t, err
+		}
+		t.URIs = append(t.URIs, u)
+	}
+	return t, nil
+}
+
+// Get returns one certificate by its authority and serial; fault.NotFound.
+func (s *Service) Get(ctx context.Context, c access.Caller, authority, serial string) (Certificate, error) {
+	if err := s.mayRead(ctx, c, authority, "CertificateGet"); err != nil {
+		return Certificate{}, err
+	}
+	serial, err := ParseSerial(serial)
+	if err != nil {
+		return Certificate{}, err
+	}
+	return s.d.Store.CertificateBySerial(ctx, authority, serial)
+}
+
+// maxPage bounds one page of a list.
+const maxPage = 1000
+
+// List returns certificates, newest first, and the token of the next page, which is
+// empty at the end. limit is 1 to 1000; 0 means 100.
+func (s *Service) List(ctx context.Context, c access.Caller, f Filter, after string, limit int) ([]Certificate, string, error) {
+	if err := s.mayRead(ctx, c, f.Authority, "CertificateList"); err != nil {
+		return nil, "", err
+	}
+	cursor, err := parseCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	if limit <= 0 {
+		limit = 100
+	}
+	limit = min(limit, maxPage)
+	list, err := s.d.Store.Certificates(ctx, f, cursor, limit+1)
+	if err != nil || len(list) <= limit {
+		return list, "", err
+	}
+	last := list[limit-1]
+	return list[:limit], strconv.FormatInt(last.CreatedAt.UnixMicro(), 10) + "." + last.Serial, nil
+}
+
+func parseCursor(token string) (Cursor, error) {
+	if token == "" {
+		return Cursor{}, nil
+	}
+	at, serial, ok := strings.Cut(token, ".")
+	us, err := strconv.ParseInt(at, 10, 64)
+	if _, hexErr := hex.DecodeString(serial); !ok || err != nil || hexErr != nil {
+		return Cursor{}, fault.New(fault.Invalid, "BadPage", "%.64q marks no page of this list; begin again without it", token)
+	}
+	return Cursor{CreatedAt: time.UnixMicro(us).UTC(), Serial: serial}, nil
+}
+
+func (s *Service) mayRead(ctx context.Context, c access.Caller, authority, operation string) error {
+	scope := access.Root
+	if authority != "" {
+		if !profile.ValidID(authority) {
+			return fault.New(fault.Invalid, "UnknownAuthority", "%.64q is no id of an authority", authority)
+		}
+		scope = access.Scope("/authorities/" + authority)
+	}
+	return s.d.Guard.Authorize(ctx, c, ReadCertificates, scope, operation)
+}
+
+// Profiles returns the profiles that exist.
+func (s *Service) Profiles(ctx context.Context, c access.Caller) ([]profile.Profile, error) {
+	if err := s.d.Guard.Authorize(ctx, c, ReadProfiles, access.Root, "ProfileList"); err != nil {
+		return nil, err
+	}
+	return s.d.Profiles.All(), nil
+}

@@ -1,0 +1,138 @@
+package profile
+
+import (
+	"bytes"
+	_ "embed" // the profiles that come with the product
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+
+	"chatelaine.dev/internal/fault"
+)
+
+//go:embed builtin.json
+var builtIn []byte
+
+// Set is the profiles that exist, by name. It does not change once it is parsed.
+type Set struct{ byName map[string]Profile }
+
+// BuiltIn returns the profiles that come with the product: tls-server and tls-client.
+func BuiltIn() (Set, error) { return Parse(builtIn) }
+
+// maxProfiles bounds a set; a list of kinds that nobody can read is a mistake.
+const maxProfiles = 1000
+
+// Parse reads a JSON array of profiles and refuses one that would issue more than it
+// says: no purpose, any purpose, powers of an authority, no limit. Fields that do not
+// exist are refused, so that a misspelt rule is not silently absent.
+func Parse(text []byte) (Set, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	var list []Profile
+	if err := d.Decode(&list); err != nil {
+		return Set{}, fmt.Errorf("profiles: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Set{}, errors.New("profiles: text after the end of the list")
+	}
+	if len(list) > maxProfiles {
+		return Set{}, fmt.Errorf("profiles: %d of them, at most %d", len(list), maxProfiles)
+	}
+	s := Set{byName: make(map[string]Profile, len(list))}
+	for _, p := range list {
+		if err := p.valid(); err != nil {
+			return Set{}, fmt.Errorf("profile %q: %w", p.Name, err)
+		}
+		if _, ok := s.byName[p.Name]; ok {
+			return Set{}, fmt.Errorf("profile %q: defined twice", p.Name)
+		}
+		s.byName[p.Name] = p
+	}
+	return s, nil
+}
+
+// Get returns a profile; fault.Invalid names those that exist.
+func (s Set) Get(name string) (Profile, error) {
+	p, ok := s.byName[name]
+	if !ok {
+		return Profile{}, fault.New(fault.Invalid, "UnknownProfile", "there is no profile %.64q; use one of %q", name, slices.Sorted(maps.Keys(s.byName)))
+	}
+	return p, nil
+}
+
+// All returns the profiles in the order of their names.
+func (s Set) All() []Profile {
+	out := make([]Profile, 0, len(s.byName))
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		out = append(out, s.byName[name])
+	}
+	return out
+}
+
+var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ValidID reports whether text can name a profile or an authority: up to 63 lower-case
+// letters, digits and hyphens. Such a name is safe in a URL, a file name and a scope.
+func ValidID(text string) bool { return slug.MatchString(text) }
+
+// valid checks a profile as data, before any request is seen.
+func (p Profile) valid() error {
+	if !ValidID(p.Name) {
+		return errors.New("a name is up to 63 lower-case letters, digits and hyphens")
+	}
+	if len(p.Authorities) == 0 {
+		return errors.New("authorities: name at least one")
+	}
+	for _, a := range p.Authorities {
+		if !ValidID(a) {
+			return fmt.Errorf("authorities: %q is no id of an authority", a)
+		}
+	}
+	if len(p.Keys) == 0 {
+		return errors.New("keys: name at least one")
+	}
+	for _, k := range p.Keys {
+		if !slices.Contains(knownKeys(), k) {
+			return fmt.Errorf("keys: %q is unknown; use some of %q", k, knownKeys())
+		}
+	}
+	if _, err := keyUsage(slices.Concat(p.KeyUsage, p.KeyUsageRSA)); err != nil {
+		return err
+	}
+	if len(p.KeyUsage) == 0 {
+		return errors.New("keyUsage: name at least one")
+	}
+	if len(p.ExtendedKeyUsage) == 0 {
+		return errors.New("extendedKeyUsage: name at least one; without it the certificate is good for any purpose")
+	}
+	if _, err := extendedKeyUsage(p.ExtendedKeyUsage); err != nil {
+		return err
+	}
+	return errors.Join(p.Names.valid(), p.Validity.valid())
+}
+
+func (r NameRules) valid() error {
+	switch r.CommonName {
+	case CommonNameNone, CommonNameFirst, CommonNameFree:
+	default:
+		return fmt.Errorf("names: commonName is %q, want none, first or free", r.CommonName)
+	}
+	if r.Min < 0 || r.Max < r.Min || r.Max > maxNames {
+		return fmt.Errorf("names: want 0 ≤ min ≤ max ≤ %d", maxNames)
+	}
+	if r.Min == 0 && r.CommonName != CommonNameFree {
+		return errors.New("names: min 0 needs commonName free, or the certificate names nobody")
+	}
+	return nil
+}
+
+func (r ValidityRules) valid() error {
+	if r.Backdate < 0 || r.Min <= r.Backdate || r.Default < r.Min || r.Max < r.Default {
+		return errors.New("validity: want backdate < min ≤ default ≤ max")
+	}
+	return nil
+}

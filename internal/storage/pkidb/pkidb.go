@@ -1,0 +1,44 @@
+// Package pkidb keeps authorities, certificates and CRLs in the database.
+package pkidb
+
+import (
+	"database/sql"
+
+	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/storage"
+)
+
+// Store implements authority.Store, issuance.Store and revocation.Store.
+type Store struct{ db *storage.DB }
+
+var (
+	_ authority.Store         = (*Store)(nil)
+	_ issuance.Store          = (*Store)(nil)
+	_ revocation.Store        = (*Store)(nil)
+	_ revocation.Certificates = (*Store)(nil)
+)
+
+// New makes the store.
+func New(db *storage.DB) *Store { return &Store{db: db} }
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, storage.Translate(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []T
+	for rows.Next() {
+		item, err := scan(rows)
+		if err != nil {
+			return nil, storage.Translate(err)
+		}
+		out = append(out, item)
+	}
+	return out, storage.Translate(rows.Err())
+}
