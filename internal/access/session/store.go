@@ -37,8 +37,8 @@ type Store interface {
 	End(ctx context.Context, hash access.Digest) error
 	// EndAll deletes every session of a principal.
 	EndAll(ctx context.Context, principal string) error
-	// Purge deletes links and sessions that expired before the time, and sessions that
-	// were last used before idle.
+	// Purge deletes links and sessions that expired by the time, and sessions that
+	// were last used by idle.
 	Purge(ctx context.Context, before, idle time.Time) error
 }
 

@@ -101,7 +101,7 @@ func (s *Service) verify(ctx context.Context, text string) (verified, error) {
 	}
 	var cl claims
 	if err := parsed.Claims(k.Public(), &cl); err != nil {
-		return verified{}, invalid("The token's signature is not valid.")
+		return verified{}, invalid("The token's signature or its claims are not valid.")
 	}
 	now := s.now()
 	expires := time.Unix(cl.Expires, 0).UTC()

@@ -67,10 +67,10 @@ func (s *Store) EndAll(ctx context.Context, principal string) error {
 
 // Purge implements session.Store.
 func (s *Store) Purge(ctx context.Context, before, idle time.Time) error {
-	if _, err := s.db.Exec(ctx, `DELETE FROM access_links WHERE expires < $1`, storage.Micros(before)); err != nil {
+	if _, err := s.db.Exec(ctx, `DELETE FROM access_links WHERE expires <= $1`, storage.Micros(before)); err != nil {
 		return fmt.Errorf("purge links: %w", storage.Translate(err))
 	}
-	if _, err := s.db.Exec(ctx, `DELETE FROM access_sessions WHERE expires < $1 OR seen < $2`, storage.Micros(before), storage.Micros(idle)); err != nil {
+	if _, err := s.db.Exec(ctx, `DELETE FROM access_sessions WHERE expires <= $1 OR seen <= $2`, storage.Micros(before), storage.Micros(idle)); err != nil {
 		return fmt.Errorf("purge sessions: %w", storage.Translate(err))
 	}
 	return nil
