@@ -25,6 +25,7 @@ func Parse(der []byte) *Certificate {
 	sum := sha1.Sum(der) //nolint:gosec // see the import
 	c.SHA1 = hex.EncodeToString(sum[:])
 	if len(der) > MaxDER {
+		c.Name = c.SHA256[:16]
 		c.ErrorClass, c.ParseError = "size", fmt.Sprintf("%d bytes are more than %d", len(der), MaxDER)
 		return c
 	}

@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"math"
@@ -121,7 +122,7 @@ func query(o ListOptions, f filter.Node) (Query, error) {
 	}
 	var c cursor
 	b, err := base64.RawURLEncoding.DecodeString(o.Cursor)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.Sort != o.Sort || c.Filter != hexSHA256([]byte(o.Filter))[:16] {
+	if err != nil || json.Unmarshal(b, &c) != nil || clean(c.Text+c.SHA256) != c.Text+c.SHA256 || c.Sort != o.Sort || c.Filter != hexSHA256([]byte(o.Filter))[:16] {
 		return q, fault.New(fault.Invalid, "InvalidCursor", "this cursor belongs to another list; begin again without one")
 	}
 	q.After = &c.Position
@@ -159,8 +160,15 @@ func position(sort filter.Field, r Summary) Position {
 	return p
 }
 
-// Fold is the form in which texts are compared and sorted.
-func Fold(s string) string { return strings.ToLower(s) }
+// Fold is the form in which texts are compared and sorted: in lower case, and cut to
+// 2,048 bytes, because lower case may be longer and an index of PostgreSQL takes no more than 2,700.
+func Fold(s string) string {
+	s = strings.ToLower(s)
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
+}
 
 // Never is a time that is unknown, as it is stored: after every other.
 const Never = int64(math.MaxInt64)
@@ -250,6 +258,9 @@ func (s *Service) Get(ctx context.Context, c access.Caller, sha256 string) (Deta
 
 func (s *Service) entry(ctx context.Context, sha256 string) (Entry, error) {
 	sha256 = strings.ToLower(strings.ReplaceAll(sha256, ":", ""))
+	if b, err := hex.DecodeString(sha256); err != nil || len(b) != 32 {
+		return Entry{}, fault.New(fault.Invalid, "InvalidFingerprint", "%.64q is no SHA-256 fingerprint of 64 hex digits", sha256)
+	}
 	e, err := s.Reader.Entry(ctx, sha256)
 	if fault.Is(err, fault.NotFound) {
 		return e, fault.New(fault.NotFound, "CertificateNotFound", "there is no certificate %.64q in the inventory", sha256)
@@ -284,6 +295,7 @@ func (s *Service) Endpoints(ctx context.Context, c access.Caller, q EndpointQuer
 	if err := s.Guard.Authorize(ctx, c, "Chatelaine/endpoints/read", root, "ListEndpoints"); err != nil {
 		return nil, err
 	}
+	q.Source, q.After = clean(q.Source), clean(q.After)
 	if q.Limit == 0 {
 		q.Limit = defaultLimit
 	}

@@ -100,6 +100,7 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 		"name = = x":                           "column 8: expected a value for name, not '='",
 		"! selfsigned":                         "column 1: '!' alone means nothing",
 		"name == x":                            "column 7: expected a value for name, not '='",
+		"name = \"a\x00\"":                     "column 10: a control character",
 		"\xff":                                 "column 1: not UTF-8",
 		strings.Repeat("(", 40) + "selfsigned": "column 33: more than 32",
 		strings.Repeat("not ", 40) + "selfsigned":            "column 129: more than 32",

@@ -43,6 +43,11 @@ func lex(s string) ([]token, error) {
 		return nil, &Error{1, "not UTF-8"}
 	}
 	rs := []rune(s)
+	for i, r := range rs {
+		if unicode.IsControl(r) && !unicode.IsSpace(r) {
+			return nil, &Error{i + 1, "a control character, which no text of the inventory contains"}
+		}
+	}
 	var ts []token
 	for i := 0; i < len(rs); {
 		start := i
