@@ -63,7 +63,9 @@ var pkcs1Encryption = encryption{
 	encrypt: func(_ Algorithm, pub *rsa.PublicKey, plaintext []byte) ([]byte, error) {
 		return rsa.EncryptPKCS1v15(rand.Reader, pub, plaintext) //nolint:staticcheck // RSA1_5 is part of the contract
 	},
-	options: func(Algorithm) crypto.DecrypterOpts { return &rsa.PKCS1v15DecryptOptions{} },
+	options: func(Algorithm) crypto.DecrypterOpts {
+		return &rsa.PKCS1v15DecryptOptions{} //nolint:staticcheck // RSA1_5 is part of the contract
+	},
 }
 
 // oaepEncryption is RSAES-OAEP with MGF1 of the same hash and no label (RFC 7518

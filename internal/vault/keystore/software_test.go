@@ -170,8 +170,10 @@ func TestImportRefusesKeysWhosePartsDoNotBelongTogether(t *testing.T) {
 		})
 	}
 	plus := func(x *big.Int, n int64) *big.Int { return new(big.Int).Add(x, big.NewInt(n)) }
-	e := newEC(t, elliptic.P256())
-	point := newEC(t, elliptic.P256()).PublicKey
+	e, another := newEC(t, elliptic.P256()), newEC(t, elliptic.P256())
+	order := e.Curve.Params().N
+	d, x, y := e.D, e.X, e.Y                                    //nolint:staticcheck // only these fields can hold what is wrong
+	off := ecdsa.PublicKey{Curve: e.Curve, X: plus(x, 1), Y: y} //nolint:staticcheck // the same
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -199,14 +201,14 @@ func TestImportRefusesKeysWhosePartsDoNotBelongTogether(t *testing.T) {
 		"dp + 1":              precomputed(func(v *rsa.PrecomputedValues) { v.Dp = plus(v.Dp, 1) }),
 		"dq + 1":              precomputed(func(v *rsa.PrecomputedValues) { v.Dq = plus(v.Dq, 1) }),
 		"qi + 1":              precomputed(func(v *rsa.PrecomputedValues) { v.Qinv = plus(v.Qinv, 1) }),
-		"point of another":    &ecdsa.PrivateKey{PublicKey: point, D: e.D},
-		"point off the curve": &ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: e.Curve, X: plus(e.X, 1), Y: e.Y}, D: e.D},
-		"d = 0":               &ecdsa.PrivateKey{PublicKey: e.PublicKey, D: new(big.Int)},
-		"d = order":           &ecdsa.PrivateKey{PublicKey: e.PublicKey, D: e.Curve.Params().N},
-		"d + order":           &ecdsa.PrivateKey{PublicKey: e.PublicKey, D: new(big.Int).Add(e.D, e.Curve.Params().N)},
-		"no d":                &ecdsa.PrivateKey{PublicKey: e.PublicKey},
-		"no curve":            &ecdsa.PrivateKey{D: e.D},
-		"no point":            &ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: e.Curve}, D: e.D},
+		"point of another":    ec(another.PublicKey, d),
+		"point off the curve": ec(off, d),
+		"d = 0":               ec(e.PublicKey, new(big.Int)),
+		"d = order":           ec(e.PublicKey, order),
+		"d + order":           ec(e.PublicKey, new(big.Int).Add(d, order)),
+		"no d":                ec(e.PublicKey, nil),
+		"no curve":            ec(ecdsa.PublicKey{}, d),
+		"no point":            ec(ecdsa.PublicKey{Curve: e.Curve}, d),
 		"nothing of RSA":      &rsa.PrivateKey{},
 		"no d of RSA":         change(func(k *rsa.PrivateKey) { k.D = nil }),
 		"nil prime":           change(func(k *rsa.PrivateKey) { k.Primes[1] = nil }),
@@ -288,6 +290,11 @@ func newEC(t *testing.T, c elliptic.Curve) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// ec puts parts together that may not fit.
+func ec(pub ecdsa.PublicKey, d *big.Int) *ecdsa.PrivateKey {
+	return &ecdsa.PrivateKey{PublicKey: pub, D: d} //nolint:staticcheck // only the field can hold what is wrong
 }
 
 // assemble makes an RSA key of the factors, prime or not, whose exponents fit as if the
