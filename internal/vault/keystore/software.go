@@ -92,13 +92,16 @@ func (s *Software) Open(_ context.Context, m Material) (Private, error) {
 	return nil, fmt.Errorf("open software key: material holds a %T", key)
 }
 
+// turn waits for a slot. Nothing is made for a caller who has gone.
 func (s *Software) turn(ctx context.Context) (done func(), err error) {
-	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots }, nil
-	case <-ctx.Done():
-		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "", "The key was not made in time because many others were asked for; try again.")
+	if ctx.Err() == nil {
+		select {
+		case s.slots <- struct{}{}:
+			return func() { <-s.slots }, nil
+		case <-ctx.Done():
+		}
 	}
+	return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "", "The key was not made in time because many others were asked for; try again.")
 }
 
 func pack(key crypto.Signer) (Material, crypto.PublicKey, error) {
