@@ -98,8 +98,8 @@ type Certificate struct {
 // Issued reports whether there is a certificate, not only a request for one.
 func (c Certificate) Issued() bool { return len(c.Body.Certificate) > 0 }
 
-// see makes a Certificate of an entry.
-func see(e object.Entry) (Certificate, error) {
+// Of reads what an entry of a list, or of any other place, holds.
+func Of(e object.Entry) (Certificate, error) {
 	s, err := stateOf(e.Head)
 	if err != nil {
 		return Certificate{}, err
@@ -124,7 +124,7 @@ func (s *Service) Get(ctx context.Context, c access.Caller, r object.Ref) (cert 
 		if err != nil {
 			return err
 		}
-		if cert, err = see(e); err != nil {
+		if cert, err = Of(e); err != nil {
 			return err
 		}
 		return s.shelf.Done(ctx, c, object.Get, object.Ref{Vault: r.Vault, Name: r.Name, Version: cert.Version.ID}, nil)

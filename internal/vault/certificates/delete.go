@@ -49,7 +49,7 @@ func (s *Service) cascade(ctx context.Context, c access.Caller, op object.Operat
 					}
 				}
 			}
-			if cert, err = see(e); err != nil {
+			if cert, err = Of(e); err != nil {
 				return err
 			}
 			return s.shelf.Done(ctx, c, op, r, nil)
@@ -67,5 +67,5 @@ func (s *Service) GetDeleted(ctx context.Context, c access.Caller, r object.Ref)
 	if err != nil {
 		return Certificate{}, err
 	}
-	return see(e)
+	return Of(e)
 }

@@ -20,7 +20,7 @@ func (s *Service) Export(ctx context.Context, c access.Caller, r object.Ref) (b 
 		if err != nil {
 			return err
 		}
-		cert, err := see(e)
+		cert, err := Of(e)
 		if err != nil {
 			return err
 		}

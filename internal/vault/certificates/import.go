@@ -140,7 +140,7 @@ func (s *Service) bring(ctx context.Context, n creation, q ImportRequest, with c
 		if err != nil {
 			return err
 		}
-		if cert, err = see(e); err != nil {
+		if cert, err = Of(e); err != nil {
 			return err
 		}
 		return s.done(ctx, n.caller, importing, n.ref, d)

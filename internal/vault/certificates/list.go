@@ -2,49 +2,38 @@ package certificates
 
 import (
 	"context"
+	"slices"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/vault/object"
 )
 
-// Listing is a part of a list. Next is empty at the end.
-type Listing struct {
-	Certificates []Certificate
-	Next         string
-}
-
 // List returns live certificates by name. Those that have no version yet are among them
-// only with pending; a page may therefore be short.
-func (s *Service) List(ctx context.Context, c access.Caller, vault string, p object.Page, pending bool) (Listing, error) {
+// only with pending; a page may therefore be short. Of reads an entry.
+func (s *Service) List(ctx context.Context, c access.Caller, vault string, p object.Page, pending bool) (object.Listing, error) {
 	l, err := s.shelf.List(ctx, c, vault, p)
 	return listing(l, err, pending)
 }
 
 // ListDeleted returns deleted certificates by name, as List does.
-func (s *Service) ListDeleted(ctx context.Context, c access.Caller, vault string, p object.Page, pending bool) (Listing, error) {
+func (s *Service) ListDeleted(ctx context.Context, c access.Caller, vault string, p object.Page, pending bool) (object.Listing, error) {
 	l, err := s.shelf.ListDeleted(ctx, c, vault, p)
 	return listing(l, err, pending)
 }
 
 // Versions returns the versions of a certificate, oldest first.
-func (s *Service) Versions(ctx context.Context, c access.Caller, r object.Ref, p object.Page) (Listing, error) {
+func (s *Service) Versions(ctx context.Context, c access.Caller, r object.Ref, p object.Page) (object.Listing, error) {
 	l, err := s.shelf.Versions(ctx, c, r, p)
 	return listing(l, err, false)
 }
 
-func listing(l object.Listing, err error, pending bool) (Listing, error) {
+// listing leaves out what is only pending, unless it was asked for.
+func listing(l object.Listing, err error, pending bool) (object.Listing, error) {
 	if err != nil {
-		return Listing{}, err
+		return object.Listing{}, err
 	}
-	out := Listing{Next: l.Next, Certificates: make([]Certificate, 0, len(l.Entries))}
-	for _, e := range l.Entries {
-		cert, err := see(e)
-		if err != nil {
-			return Listing{}, err
-		}
-		if cert.Issued() || pending {
-			out.Certificates = append(out.Certificates, cert)
-		}
+	if !pending {
+		l.Entries = slices.DeleteFunc(l.Entries, func(e object.Entry) bool { return e.Version.ID == "" })
 	}
-	return out, nil
+	return l, nil
 }

@@ -54,7 +54,7 @@ func (s *Service) Merge(ctx context.Context, c access.Caller, r object.Ref, q Me
 			if err != nil {
 				return err
 			}
-			if cert, err = see(e); err != nil {
+			if cert, err = Of(e); err != nil {
 				return err
 			}
 			return s.done(ctx, c, pendingMerge, r, d)

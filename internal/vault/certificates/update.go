@@ -34,7 +34,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q U
 				}
 				e.Head = changed.Head
 			}
-			if cert, err = see(e); err != nil {
+			if cert, err = Of(e); err != nil {
 				return err
 			}
 			return s.shelf.Done(ctx, c, object.Update, versioned(r, e.Version.ID), nil)

@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"chatelaine.dev/internal/fault"
 )
@@ -287,6 +290,34 @@ func TestSelfSignedServerCertificateIsTrustedForItsNames(t *testing.T) {
 	}
 	if c.IsCA || c.SerialNumber.BitLen() < 64 || c.NotAfter.Sub(c.NotBefore) < 364*24*time.Hour {
 		t.Errorf("CA %v, serial of %d bits, valid %v", c.IsCA, c.SerialNumber.BitLen(), c.NotAfter.Sub(c.NotBefore))
+	}
+}
+
+// TestExtensionsAreMinimalDER holds ours against those of the standard library, bit by bit.
+func TestExtensionsAreMinimalDER(t *testing.T) {
+	key := testKeys(t)["P-256"]
+	for _, b := range usageBits() {
+		ours := &X509Properties{Usage: []string{b.name}, BasicConstraints: &BasicConstraints{}, Names: &Names{DNS: []string{"a.example"}}}
+		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+			SerialNumber: big.NewInt(1), KeyUsage: b.bit, BasicConstraintsValid: true, DNSNames: []string{"a.example"},
+		}, &x509.Certificate{}, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		got, err := ours.extensions()
+
+		if err != nil {
+			t.Fatal(err)
+		}
+		byID := cmpopts.SortSlices(func(a, b pkix.Extension) bool { return a.Id.String() < b.Id.String() })
+		if d := cmp.Diff(theirs.Extensions, got, byID); d != "" {
+			t.Errorf("%s (-standard +ours):\n%s", b.name, d)
+		}
 	}
 }
 
