@@ -1,7 +1,6 @@
 package pki_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -49,6 +48,9 @@ type world struct {
 	agree  issuance.Approvals
 	guard  access.Guard
 
+	stopAt  int // the seam at which the first start stops; 0: it does not
+	stopped bool
+
 	trail       *audit.Trail
 	store       *store
 	authorities *authority.Service
@@ -76,6 +78,15 @@ func newWorld(t testing.TB, db *storage.DB, change ...func(*world)) *world {
 	}
 	w.trail = audit.New(audit.Config{Store: auditdb.New(db), Signer: signer, Now: w.clock})
 	w.restart()
+	if w.stopAt > 0 {
+		root, issuing := authority.Defaults("test.example")
+		w.wire.arm(w.stopAt - 1)
+		_, err := w.authorities.Establish(t.Context(), access.System("start"), root, issuing)
+		if w.stopped, _ = w.wire.disarm(); w.stopped == (err == nil) {
+			t.Fatalf("stopped %v: %v", w.stopped, err)
+		}
+		w.restart()
+	}
 	w.establish()
 	return w
 }
@@ -426,14 +437,10 @@ func (s sealer) Open(name string, sealed []byte) ([]byte, error) {
 
 // signers remembers everything that an authority's key ever signed.
 type signers struct {
-	mu     sync.Mutex
-	signed [][]byte
-}
-
-func (s *signers) has(message []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.signed, func(b []byte) bool { return bytes.Equal(b, message) })
+	mu      sync.Mutex
+	signed  [][]byte
+	broken  error  // what the signer answers instead
+	signing func() // called with the next signature
 }
 
 // keystoreOf is the software keystore whose keys tell what they sign.
@@ -456,6 +463,13 @@ type watched struct {
 func (p watched) SignMessage(random io.Reader, message []byte, o crypto.SignerOpts) ([]byte, error) {
 	if err := p.w.wire.cross("before signature"); err != nil {
 		return nil, err
+	}
+	if f := p.w.keys.signing; f != nil {
+		p.w.keys.signing = nil
+		f()
+	}
+	if p.w.keys.broken != nil {
+		return nil, p.w.keys.broken
 	}
 	p.w.keys.mu.Lock()
 	p.w.keys.signed = append(p.w.keys.signed, message)

@@ -1,0 +1,187 @@
+package status_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/audit"
+	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/serve/status"
+	"chatelaine.dev/internal/storage/pkidb"
+	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/keystore"
+)
+
+var noon = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+
+// door is the handler in front of the real services.
+type door struct {
+	http.Handler
+	t          *testing.T
+	now        time.Time
+	revocation *revocation.Service
+	root       authority.Authority
+	log        bytes.Buffer
+}
+
+func (d *door) clock() time.Time { return d.now }
+
+// quiet is a trail, an event log and a guard that this door does not ask.
+type quiet struct{}
+
+func (quiet) Record(context.Context, audit.Record) error { return nil }
+func (quiet) Emit(context.Context, event.Event) error    { return nil }
+func (quiet) Authorize(context.Context, access.Caller, access.Action, access.Scope, string) error {
+	return nil
+}
+func (quiet) Seal(_ string, b []byte) []byte          { return b }
+func (quiet) Open(_ string, b []byte) ([]byte, error) { return b, nil }
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	d := &door{t: t, now: noon}
+	db := storagetest.SQLite(t)
+	store := pkidb.New(db)
+	linter, err := issuance.NewLinter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(&d.log, nil))
+	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{Store: store, Transact: db.Transact, Audit: quiet{}, Events: quiet{}, Linter: linter, Now: d.clock, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities := authority.New(authority.Deps{Store: store, Ceremony: ceremony, Keystore: keystore.NewSoftware(), Sealer: quiet{}, Guard: quiet{}, Now: d.clock})
+	d.revocation = revocation.New(revocation.Config{
+		Store: store, Certificates: store, Authorities: authorities, Transact: db.Transact, Audit: quiet{}, Events: quiet{}, Guard: quiet{}, Now: d.clock, Log: log,
+	})
+	spec, _ := authority.Defaults("test.example")
+	if d.root, err = authorities.Create(t.Context(), access.System("start"), spec); err != nil {
+		t.Fatal(err)
+	}
+	d.Handler = status.New(status.Config{CRLs: d.revocation, Authorities: authorities, Now: d.clock, Log: log})
+	return d
+}
+
+func (d *door) publish() {
+	d.t.Helper()
+	if err := d.revocation.RebuildDue(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *door) do(method, path string, header ...string) (*http.Response, []byte) {
+	d.t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	body, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return w.Result(), body
+}
+
+func TestAnyoneGetsTheCRLAndTheCertificate(t *testing.T) {
+	d := newDoor(t)
+	d.publish()
+
+	res, body := d.do("GET", "/crl/root.crl")
+	if list, err := x509.ParseRevocationList(body); err != nil || list.Number.Int64() != noon.Unix() {
+		t.Errorf("%s: %v", res.Status, err)
+	}
+	if res.Header.Get("Content-Type") != "application/pkix-crl" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=60" || res.Header.Get("Last-Modified") != "Tue, 01 Sep 2026 12:00:00 GMT" {
+		t.Errorf("%v", res.Header)
+	}
+	head, none := d.do("HEAD", "/crl/root.crl")
+	if head.StatusCode != 200 || len(none) != 0 || head.ContentLength != int64(len(body)) {
+		t.Errorf("HEAD: %s, %d bytes, length %d", head.Status, len(none), head.ContentLength)
+	}
+	res, body = d.do("GET", "/ca/root.cer")
+	if !bytes.Equal(body, d.root.Certificate) || res.Header.Get("Content-Type") != "application/pkix-cert" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=86400" {
+		t.Errorf("%s %v", res.Status, res.Header)
+	}
+}
+
+func TestACacheIsToldWhenTheListChanged(t *testing.T) {
+	d := newDoor(t)
+	d.publish()
+	res, _ := d.do("GET", "/crl/root.crl")
+	tag := res.Header.Get("ETag")
+
+	if res, body := d.do("GET", "/crl/root.crl", "If-None-Match", tag); res.StatusCode != 304 || len(body) != 0 {
+		t.Errorf("unchanged: %s", res.Status)
+	}
+	d.now = d.now.Add(25 * time.Hour)
+	d.publish()
+	if res, _ := d.do("GET", "/crl/root.crl", "If-None-Match", tag); res.StatusCode != 200 || res.Header.Get("ETag") == tag {
+		t.Errorf("changed: %s", res.Status)
+	}
+	for left, want := range map[time.Duration]string{30 * time.Second: "max-age=30", 0: "max-age=0", -time.Hour: "max-age=0"} {
+		d.now = noon.Add(25*time.Hour + 7*24*time.Hour - left)
+		if res, _ := d.do("GET", "/crl/root.crl"); !strings.HasSuffix(res.Header.Get("Cache-Control"), want) {
+			t.Errorf("%s before nextUpdate: %s", left, res.Header.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestWhatIsNotThereIsNotFound(t *testing.T) {
+	d := newDoor(t) // root has no CRL yet
+	for _, path := range []string{"/crl/root.crl", "/crl/absent.crl", "/crl/root", "/crl/root.cer", "/crl/.crl", "/crl/", "/ca/absent.cer", "/ca/root.crl", "/ca/root.key", "/ca/..%2froot.cer", "/ca/ROOT.cer", "/ca/root.cer/", "/", "/crl/a/b.crl"} {
+		if res, body := d.do("GET", path); res.StatusCode != 404 || bytes.Contains(body, []byte("BEGIN")) {
+			t.Errorf("%s: %s %s", path, res.Status, body)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE"} {
+		if res, _ := d.do(method, "/ca/root.cer"); res.StatusCode != 405 {
+			t.Errorf("%s: %s", method, res.Status)
+		}
+	}
+	if d.log.Len() > 0 {
+		t.Errorf("logged: %s", &d.log)
+	}
+}
+
+// away is a service whose database is away.
+type away struct{ err error }
+
+func (a away) Current(context.Context, string) (revocation.CRL, error) {
+	return revocation.CRL{}, a.err
+}
+func (a away) Certificate(context.Context, string) ([]byte, error) { return nil, a.err }
+
+func TestErrorsTellTheCallerLittleAndTheLogEverything(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		code int
+	}{{errors.New("disk 7 is on fire"), 500}, {fault.Wrap(errors.New("disk 7 is on fire"), fault.Unavailable, "Away", "try later"), 503}} {
+		var log bytes.Buffer
+		d := &door{t: t, Handler: status.New(status.Config{CRLs: away{c.err}, Authorities: away{c.err}, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})}
+		for _, path := range []string{"/crl/root.crl", "/ca/root.cer"} {
+			res, body := d.do("GET", path)
+			if res.StatusCode != c.code || bytes.Contains(body, []byte("fire")) || res.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %s %s", path, res.Status, body)
+			}
+		}
+		if strings.Count(log.String(), "fire") != 2 {
+			t.Errorf("log: %s", &log)
+		}
+	}
+}
