@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -89,6 +90,11 @@ func (d *DB) openSQLite(c Config) error {
 	file := filepath.Join(c.Dir, "chatelaine.db")
 	if rest, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
 		file = rest
+	}
+	if f, err := os.OpenFile(filepath.Clean(file), os.O_CREATE|os.O_RDWR, 0o600); err != nil { // SQLite would let others read it
+		return err
+	} else if err := f.Close(); err != nil {
+		return err
 	}
 	pragmas := url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"},

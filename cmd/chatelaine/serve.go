@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"chatelaine.dev/internal/app"
+	"chatelaine.dev/internal/config"
+)
+
+type serveOptions struct {
+	config.Config
+	files []string
+}
+
+func serveCommand() *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server. On an empty data folder it makes everything it needs: root key,
+database, a root and an issuing authority, TLS certificates, the vault "default" and the
+first administrator, whose credentials are then in DIR/bootstrap.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(os.Getenv)
+			if err != nil {
+				return err
+			}
+			o.apply(cmd, &cfg)
+			if err := cfg.Check(); err != nil {
+				return err
+			}
+			return runServe(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Data, "data", "", "folder for everything that is kept (default ./data)")
+	f.StringVar(&o.Listen, "listen", "", "address of the HTTPS listener (default 127.0.0.1:8443)")
+	f.StringVar(&o.Domain, "domain", "", "DNS name; vaults are below it (default localhost)")
+	f.StringVar(&o.Database, "database", "", "postgres:// URL (default SQLite in the data folder)")
+	f.StringVar(&o.Status, "status", "", "address of the plain-HTTP listener for CRLs (default: the next port)")
+	f.StringSliceVar(&o.files, "files", nil, "folders below which the connector \"files\" may write")
+	return c
+}
+
+// apply puts the flags that were given over the configuration.
+func (o *serveOptions) apply(cmd *cobra.Command, c *config.Config) {
+	for name, field := range map[string][2]*string{
+		"data": {&c.Data, &o.Data}, "listen": {&c.Listen, &o.Listen}, "domain": {&c.Domain, &o.Domain},
+		"database": {&c.Database, &o.Database}, "status": {&c.Status, &o.Status},
+	} {
+		if cmd.Flags().Changed(name) {
+			*field[0] = *field[1]
+		}
+	}
+	if cmd.Flags().Changed("files") {
+		c.Files = o.files
+	}
+}
+
+// runServe runs until ctx ends or storage fails, then drains.
+func runServe(ctx context.Context, c config.Config, out, diagnostics io.Writer) error {
+	log := slog.New(slog.NewTextHandler(diagnostics, nil))
+	a, err := app.Open(ctx, app.Config{Config: c, Log: log})
+	if err != nil {
+		return err
+	}
+	a.Greet(out)
+	fmt.Fprintln(out, "ready", a.URL())
+	return a.Run(ctx)
+}

@@ -1,0 +1,188 @@
+// Package app is the composition root: a configuration in, the running product out. It
+// is the only place that knows every other; end-to-end tests start it too.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"chatelaine.dev/internal/app/dir"
+	"chatelaine.dev/internal/config"
+	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/job"
+	"chatelaine.dev/internal/pki/revocation"
+)
+
+// Config is what an App needs.
+type Config struct {
+	config.Config
+	Log *slog.Logger
+	// Now is the clock; nil is the machine's.
+	Now func() time.Time
+}
+
+// App is the running product.
+type App struct {
+	cfg Config
+	now func() time.Time
+	log *slog.Logger
+	dir *dir.Dir
+
+	*core
+	*vaultFloor
+	*pkiFloor
+	doors *doors
+
+	link string // one-time console sign-in
+}
+
+// Open starts everything and returns when requests are answered. On an empty data folder
+// it makes what is missing. Call Run, or Close.
+func Open(ctx context.Context, c Config) (a *App, err error) {
+	a = &App{cfg: c, now: c.Now, log: c.Log}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.dir, err = dir.Open(c.Data); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+			a = nil
+		}
+	}()
+	if a.core, err = a.openCore(ctx); err != nil {
+		return a, err
+	}
+	if a.vaultFloor, err = a.openVaults(ctx); err != nil {
+		return a, fmt.Errorf("vault: %w", err)
+	}
+	listeners, err := a.listen()
+	if err != nil {
+		return a, err
+	}
+	if a.pkiFloor, err = a.openPKI(ctx, listeners); err != nil {
+		return a, fmt.Errorf("CA: %w", err)
+	}
+	if err := a.bootstrap(ctx, listeners); err != nil {
+		return a, fmt.Errorf("bootstrap: %w", err)
+	}
+	if err := a.work(ctx); err != nil {
+		return a, err
+	}
+	if a.doors, err = a.openDoors(ctx, listeners); err != nil {
+		return a, err
+	}
+	a.doors.ready.Store(true)
+	return a, nil
+}
+
+// work registers who does which job and starts the queue.
+func (a *App) work(ctx context.Context) error {
+	job.Handle(a.jobs, a.events.Deliver)
+	job.Handle(a.jobs, a.events.Prune)
+	job.Handle(a.jobs, a.Revocation.HandleRebuild)
+	for args, period := range map[job.Args]time.Duration{
+		event.Pruning{}:          day,
+		revocation.RebuildArgs{}: time.Minute,
+	} {
+		if err := a.jobs.Every(period, args); err != nil {
+			return err
+		}
+	}
+	return a.jobs.Start(ctx)
+}
+
+// drain is how long running requests and jobs have when the server stops.
+const drain = 20 * time.Second
+
+// Run works until ctx ends or storage fails, then drains and closes. It returns nil
+// after an orderly end.
+func (a *App) Run(ctx context.Context) error {
+	var cause error
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+loop:
+	for {
+		select {
+		case <-ctx.Done():
+			break loop
+		case <-a.db.Failed():
+			cause = fault.New(fault.Unavailable, "StorageFailed", "storage failed; what was acknowledged is on the disk, restart to go on")
+			break loop
+		case err := <-a.doors.failed:
+			cause = err
+			break loop
+		case <-tick.C:
+			a.housekeep(ctx)
+		}
+	}
+	return errors.Join(cause, a.Close())
+}
+
+// Close drains and closes whatever was opened, in the opposite order.
+func (a *App) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	var errs []error
+	if a.doors != nil {
+		errs = append(errs, a.doors.close(ctx))
+	}
+	if a.core != nil {
+		errs = append(errs, a.core.close(ctx, a))
+	}
+	return errors.Join(append(errs, a.dir.Close())...)
+}
+
+// URL is where the control plane is reached: https://{domain}:{port}.
+func (a *App) URL() string { return a.doors.url }
+
+// listeners are bound before anything is issued, because certificates and the bootstrap
+// environment name their ports.
+type listeners struct {
+	https, status net.Listener // status is nil when it is off
+}
+
+func (a *App) listen() (l listeners, err error) {
+	if l.https, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+		return l, fmt.Errorf("listen on %s: %w", a.cfg.Listen, err)
+	}
+	if a.cfg.Status == "off" {
+		return l, nil
+	}
+	address := a.cfg.Status
+	if address == "" {
+		address = nextPort(l.https)
+	}
+	if l.status, err = net.Listen("tcp", address); err != nil && a.cfg.Status == "" {
+		l.status, err = net.Listen("tcp", anyPort(l.https)) // nobody asked for this very port
+	}
+	if err != nil {
+		return l, errors.Join(fmt.Errorf("listen on %s: %w", address, err), l.https.Close())
+	}
+	return l, nil
+}
+
+func nextPort(l net.Listener) string {
+	a := l.Addr().(*net.TCPAddr)
+	return net.JoinHostPort(a.IP.String(), fmt.Sprint(a.Port+1))
+}
+
+func anyPort(l net.Listener) string {
+	return net.JoinHostPort(l.Addr().(*net.TCPAddr).IP.String(), "0")
+}
+
+// base is https://{host}[:port] for a host of ours.
+func (a *App) base(host string, l listeners) string {
+	if port := portOf(l.https); port != "443" {
+		return "https://" + host + ":" + port
+	}
+	return "https://" + host
+}
+

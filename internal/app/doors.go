@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatelaine.dev/internal/serve/api"
+	"chatelaine.dev/internal/serve/keyvault"
+	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
+	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
+	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/serve/status"
+)
+
+// Version is the product's.
+const Version = "0.1.0"
+
+// doors are the listeners and the front doors behind them.
+type doors struct {
+	url    string
+	ready  atomic.Bool
+	failed chan error
+	https  *http.Server
+	status *http.Server
+	served sync.WaitGroup
+}
+
+// KeyVaultOperations are the routes of the Key Vault front door.
+func (a *App) KeyVaultOperations() []wire.Operation {
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.Keys))
+}
+
+func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
+	if _, err := a.hosts.certificate(ctx, a.cfg.Domain); err != nil { // made now rather than at the first handshake
+		return nil, err
+	}
+	d := &doors{url: a.base(a.cfg.Domain, l), failed: make(chan error, 2)}
+	control, err := a.control(d)
+	if err != nil {
+		return nil, err
+	}
+	vaults := keyvault.New(keyvault.Deps{
+		Domain: a.cfg.Domain, Tokens: a.tokens, Operations: a.KeyVaultOperations(), Log: a.log,
+		Authority: func(port string) string {
+			if port == "" {
+				return "https://" + a.cfg.Domain + "/adfs"
+			}
+			return "https://" + net.JoinHostPort(a.cfg.Domain, port) + "/adfs"
+		},
+	})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := keyvault.VaultOf(r.Host, a.cfg.Domain); ok {
+			vaults.ServeHTTP(w, r)
+			return
+		}
+		control.ServeHTTP(w, r)
+	})
+	d.https = server(handler, a.log)
+	d.https.TLSConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12, GetCertificate: a.hosts.GetCertificate,
+		CipherSuites: []uint16{ // of TLS 1.2; those of 1.3 are fixed
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+	}
+	d.start(func() error { return d.https.ServeTLS(l.https, "", "") })
+	if l.status != nil {
+		d.status = server(status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, Now: a.now, Log: a.log}), a.log)
+		d.start(func() error { return d.status.Serve(l.status) })
+	}
+	return d, nil
+}
+
+// control is everything on the domain itself: API, identity, console.
+func (a *App) control(d *doors) (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if !d.ready.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, map[bool]string{true: "ready\n", false: "starting\n"}[d.ready.Load()])
+	})
+	mux.Handle("/api/v1/", api.New(api.Deps{
+		Version: Version, Tokens: a.tokens, Vaults: a.Vaults, Log: a.log,
+		Audit: a.Audit(), Authorities: a.Authorities, Issuance: a.Issuance,
+	}))
+	return mux, nil
+}
+
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+
+func (d *doors) start(serve func() error) {
+	d.served.Go(func() {
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			d.failed <- err
+		}
+	})
+}
+
+// close lets running requests finish.
+func (d *doors) close(ctx context.Context) error {
+	d.ready.Store(false)
+	err := d.https.Shutdown(ctx)
+	if d.status != nil {
+		err = errors.Join(err, d.status.Shutdown(ctx))
+	}
+	d.served.Wait()
+	return err
+}
+

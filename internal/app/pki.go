@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/storage/pkidb"
+	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/seal"
+)
+
+// pkiFloor is the CA.
+type pkiFloor struct {
+	Authorities *authority.Service
+	Issuance    *issuance.Service
+	Revocation  *revocation.Service
+	hosts       *hosts
+}
+
+// The authorities that a first start makes.
+const (
+	rootAuthority    = "root"
+	issuingAuthority = "issuing"
+)
+
+func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
+	chest, err := seal.OpenChest(ctx, a.root, a.settings, "pki")
+	if err != nil {
+		return nil, err
+	}
+	linter, err := issuance.NewLinter()
+	if err != nil {
+		return nil, err
+	}
+	store := pkidb.New(a.db)
+	statusURL := ""
+	if l.status != nil {
+		statusURL = "http://" + a.cfg.Domain + ":" + portOf(l.status)
+	}
+	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{
+		Store: store, Transact: a.db.Transact, Audit: a.trail, Events: a.events, Linter: linter, StatusURL: statusURL, Now: a.now, Log: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &pkiFloor{}
+	f.Authorities = authority.New(authority.Deps{
+		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.directory, Now: a.now,
+	})
+	profiles, err := profile.BuiltIn()
+	if err != nil {
+		return nil, err
+	}
+	f.Issuance, err = issuance.New(issuance.Deps{
+		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: a.directory, Now: a.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.Revocation = revocation.New(revocation.Config{
+		Store: store, Certificates: store, Authorities: f.Authorities, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
+		Guard: a.directory, Now: a.now, Log: a.log,
+	})
+	spec := keystore.Spec{Type: keystore.EC, Curve: "P-256"}
+	_, err = f.Authorities.Establish(ctx, access.System("bootstrap"),
+		authority.Spec{ID: rootAuthority, CommonName: "Chatelaine Root " + a.cfg.Domain, Key: spec, Validity: 20 * 365 * day},
+		authority.Spec{ID: issuingAuthority, CommonName: "Chatelaine Issuing " + a.cfg.Domain, Key: spec, Validity: 10 * 365 * day})
+	if err != nil {
+		return nil, err
+	}
+	f.hosts = &hosts{
+		domain: a.cfg.Domain, chest: chest, now: a.now, kept: map[string]*tls.Certificate{},
+		issue: func(ctx context.Context, names ...string) (tls.Certificate, error) {
+			return f.Issuance.Host(ctx, access.System("tls"), names...)
+		},
+		vault: func(ctx context.Context, name string) bool {
+			_, err := a.Vaults.Get(ctx, access.System("tls"), name)
+			return err == nil
+		},
+	}
+	return f, nil
+}
+
+// named seals values that have a name alone.
+type named struct {
+	box  *seal.Box
+	kind string
+}
+
+// Seal implements authority.Sealer.
+func (n named) Seal(name string, plaintext []byte) []byte {
+	return n.box.Seal(seal.Identity{Vault: "pki", Kind: n.kind, Name: name}, plaintext)
+}
+
+// Open implements authority.Sealer.
+func (n named) Open(name string, sealed []byte) ([]byte, error) {
+	return n.box.Open(seal.Identity{Vault: "pki", Kind: n.kind, Name: name}, sealed)
+}
