@@ -9,7 +9,7 @@ import (
 )
 
 // empty are names that say nothing of what is inside.
-var empty = []string{"util", "utils", "common", "helper", "helpers", "manager", "impl", "base", "data", "info", "misc", "shared", "lib", "core", "types", "models"}
+var empty = []string{"util", "utils", "common", "helper", "helpers", "manager", "impl", "base", "data", "info", "misc"}
 
 func TestFoldersAreNounsThatSayWhatIsInside(t *testing.T) {
 	for folder, sources := range readTree(t).packages(false) {
