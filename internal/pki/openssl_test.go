@@ -1,12 +1,7 @@
 package pki_test
 
 import (
-	"crypto/x509"
 	"encoding/pem"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +10,6 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/pki/issuance"
-	"chatelaine.dev/internal/serve/status"
 	"chatelaine.dev/internal/storage/storagetest"
 )
 
@@ -83,55 +77,4 @@ func TestOpenSSLAcceptsOurCertificatesAndCRLs(t *testing.T) {
 	if out, err := openssl(t, dir, "crl", "-in", "crls.pem", "-noout", "-text", "-CAfile", "root.pem"); err != nil || !strings.Contains(out, "verify OK") {
 		t.Errorf("%v: %s", err, out)
 	}
-}
-
-// OpenSSL finds the CRLs by itself, at the addresses that the certificates name.
-func TestOpenSSLFetchesTheCRLFromTheCertificatesAddress(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, storagetest.SQLite(t), func(w *world) {
-		w.now = time.Now().Add(-time.Second)
-		w.status = "http://" + listener.Addr().String()
-	})
-	server := httptest.NewUnstartedServer(status.New(status.Config{CRLs: w.revocation, Authorities: w.authorities, Now: w.clock}))
-	_ = server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	defer server.Close()
-	dir := t.TempDir()
-	made := w.issue(request(t, "a.test.example"))
-	writePEM(t, dir, "leaf.pem", "CERTIFICATE", made.DER)
-	writePEM(t, dir, "root.pem", "CERTIFICATE", w.certificate("root").Raw)
-	writePEM(t, dir, "issuing.pem", "CERTIFICATE", fetch(t, parse(t, made.DER).IssuingCertificateURL[0]))
-	verify := func() (string, error) {
-		return openssl(t, dir, "verify", "-x509_strict", "-crl_check", "-crl_download", "-no-CApath", "-no-CAstore",
-			"-CAfile", "root.pem", "-untrusted", "issuing.pem", "leaf.pem")
-	}
-
-	if out, err := verify(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	w.revoke(made.Certificate, "superseded")
-	if out, err := verify(); err == nil || !strings.Contains(out, "certificate revoked") {
-		t.Errorf("after the revocation: %v: %s", err, out)
-	}
-}
-
-func fetch(t *testing.T, url string) []byte {
-	t.Helper()
-	res, err := http.Get(url) //nolint:noctx // a test's own server
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := x509.ParseCertificate(body); err != nil {
-		t.Fatalf("%s: %s: %v", url, res.Status, err)
-	}
-	return body
 }

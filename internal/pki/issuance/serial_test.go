@@ -9,7 +9,10 @@ import (
 
 func TestSerialsAreLongPositiveAndDifferent(t *testing.T) {
 	seen := map[string]bool{}
-	var or, and byte = 0, 0xff
+	var or, and [serialSize]byte
+	for i := range and {
+		and[i] = 0xff
+	}
 	for range 100_000 {
 		n, err := newSerial(rand.Reader)
 		if err != nil {
@@ -20,11 +23,17 @@ func TestSerialsAreLongPositiveAndDifferent(t *testing.T) {
 			t.Fatalf("serial %s", text)
 		}
 		seen[text] = true
-		b := n.Bytes()
-		or, and = or|b[len(b)-1]|b[1], and&b[len(b)-1]&b[1]
+		for i, b := range n.Bytes() {
+			or[i], and[i] = or[i]|b, and[i]&b
+		}
 	}
-	if or != 0xff || and != 0 {
-		t.Errorf("bits that never change: %08b, %08b", or, and)
+	if or[0] != 0x7f || and[0] != 0x40 {
+		t.Errorf("first byte: %08b is never set, %08b always", ^or[0], and[0])
+	}
+	for i := 1; i < serialSize; i++ {
+		if or[i] != 0xff || and[i] != 0 {
+			t.Errorf("byte %d: %08b is never set, %08b always", i, ^or[i], and[i])
+		}
 	}
 }
 

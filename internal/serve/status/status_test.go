@@ -14,16 +14,11 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/access"
-	"chatelaine.dev/internal/audit"
-	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/fault"
-	"chatelaine.dev/internal/pki/authority"
-	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/pkitest"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/serve/status"
-	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/storage/storagetest"
-	"chatelaine.dev/internal/vault/keystore"
 )
 
 var noon = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -31,57 +26,14 @@ var noon = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 // door is the handler in front of the real services.
 type door struct {
 	http.Handler
-	t          *testing.T
-	now        time.Time
-	revocation *revocation.Service
-	root       authority.Authority
-	log        bytes.Buffer
+	*pkitest.Floor
+	t *testing.T
 }
-
-func (d *door) clock() time.Time { return d.now }
-
-// quiet is a trail, an event log and a guard that this door does not ask.
-type quiet struct{}
-
-func (quiet) Record(context.Context, audit.Record) error { return nil }
-func (quiet) Emit(context.Context, event.Event) error    { return nil }
-func (quiet) Authorize(context.Context, access.Caller, access.Action, access.Scope, string) error {
-	return nil
-}
-func (quiet) Seal(_ string, b []byte) []byte          { return b }
-func (quiet) Open(_ string, b []byte) ([]byte, error) { return b, nil }
 
 func newDoor(t *testing.T) *door {
 	t.Helper()
-	d := &door{t: t, now: noon}
-	db := storagetest.SQLite(t)
-	store := pkidb.New(db)
-	linter, err := issuance.NewLinter()
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.NewTextHandler(&d.log, nil))
-	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{Store: store, Transact: db.Transact, Audit: quiet{}, Events: quiet{}, Linter: linter, Now: d.clock, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	authorities := authority.New(authority.Deps{Store: store, Ceremony: ceremony, Keystore: keystore.NewSoftware(), Sealer: quiet{}, Guard: quiet{}, Now: d.clock})
-	d.revocation = revocation.New(revocation.Config{
-		Store: store, Certificates: store, Authorities: authorities, Transact: db.Transact, Audit: quiet{}, Events: quiet{}, Guard: quiet{}, Now: d.clock, Log: log,
-	})
-	spec, _ := authority.Defaults("test.example")
-	if d.root, err = authorities.Create(t.Context(), access.System("start"), spec); err != nil {
-		t.Fatal(err)
-	}
-	d.Handler = status.New(status.Config{CRLs: d.revocation, Authorities: authorities, Now: d.clock, Log: log})
-	return d
-}
-
-func (d *door) publish() {
-	d.t.Helper()
-	if err := d.revocation.RebuildDue(d.t.Context()); err != nil {
-		d.t.Fatal(err)
-	}
+	f := pkitest.New(t, storagetest.SQLite(t), pkitest.Config{Now: noon})
+	return &door{t: t, Floor: f, Handler: status.New(status.Config{CRLs: f.Revocation, Authorities: f.Authorities, Now: f.Clock, Log: f.Log()})}
 }
 
 func (d *door) do(method, path string, header ...string) (*http.Response, []byte) {
@@ -101,7 +53,7 @@ func (d *door) do(method, path string, header ...string) (*http.Response, []byte
 
 func TestAnyoneGetsTheCRLAndTheCertificate(t *testing.T) {
 	d := newDoor(t)
-	d.publish()
+	d.Rebuild(t)
 
 	res, body := d.do("GET", "/crl/root.crl")
 	if list, err := x509.ParseRevocationList(body); err != nil || list.Number.Int64() != noon.Unix() {
@@ -115,27 +67,31 @@ func TestAnyoneGetsTheCRLAndTheCertificate(t *testing.T) {
 		t.Errorf("HEAD: %s, %d bytes, length %d", head.Status, len(none), head.ContentLength)
 	}
 	res, body = d.do("GET", "/ca/root.cer")
-	if !bytes.Equal(body, d.root.Certificate) || res.Header.Get("Content-Type") != "application/pkix-cert" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=86400" {
+	root, err := d.Authorities.Get(t.Context(), access.System("test"), "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(body, root.Certificate) || res.Header.Get("Content-Type") != "application/pkix-cert" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=86400" {
 		t.Errorf("%s %v", res.Status, res.Header)
 	}
 }
 
 func TestACacheIsToldWhenTheListChanged(t *testing.T) {
 	d := newDoor(t)
-	d.publish()
+	d.Rebuild(t)
 	res, _ := d.do("GET", "/crl/root.crl")
 	tag := res.Header.Get("ETag")
 
 	if res, body := d.do("GET", "/crl/root.crl", "If-None-Match", tag); res.StatusCode != 304 || len(body) != 0 {
 		t.Errorf("unchanged: %s", res.Status)
 	}
-	d.now = d.now.Add(25 * time.Hour)
-	d.publish()
+	d.Set(noon.Add(25 * time.Hour))
+	d.Rebuild(t)
 	if res, _ := d.do("GET", "/crl/root.crl", "If-None-Match", tag); res.StatusCode != 200 || res.Header.Get("ETag") == tag {
 		t.Errorf("changed: %s", res.Status)
 	}
 	for left, want := range map[time.Duration]string{30 * time.Second: "max-age=30", 0: "max-age=0", -time.Hour: "max-age=0"} {
-		d.now = noon.Add(25*time.Hour + 7*24*time.Hour - left)
+		d.Set(noon.Add(25*time.Hour + 7*24*time.Hour - left))
 		if res, _ := d.do("GET", "/crl/root.crl"); !strings.HasSuffix(res.Header.Get("Cache-Control"), want) {
 			t.Errorf("%s before nextUpdate: %s", left, res.Header.Get("Cache-Control"))
 		}
@@ -154,8 +110,8 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 			t.Errorf("%s: %s", method, res.Status)
 		}
 	}
-	if d.log.Len() > 0 {
-		t.Errorf("logged: %s", &d.log)
+	if d.Logged() != "" {
+		t.Errorf("logged: %s", d.Logged())
 	}
 }
 
