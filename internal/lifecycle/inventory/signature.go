@@ -20,8 +20,8 @@ var errSignature = errors.New("the signature does not match")
 
 // Limits that keep a hostile key from costing seconds.
 const (
-	maxCheckedModulus  = 16384 // bits
-	maxCheckedExponent = 64    // bits
+	maxCheckedModulus  = 8192 // bits
+	maxCheckedExponent = 33   // bits
 )
 
 // SignedBy reports whether the issuer's key made the certificate's signature: nil if it did,
@@ -31,7 +31,7 @@ func (c *Certificate) SignedBy(issuer *Certificate) error {
 	if len(c.raw.signature) == 0 || len(issuer.raw.spki) == 0 {
 		return ErrUncheckable
 	}
-	if issuer.Key.Algorithm == "RSA" && (issuer.Key.Size > maxCheckedModulus || len(issuer.Key.Exponent) > maxCheckedExponent/3) {
+	if issuer.Key.Algorithm == "RSA" && issuer.Key.Size > maxCheckedModulus {
 		return ErrUncheckable
 	}
 	if issuer.Key.Algorithm == "RSA" && (c.Signature.Hash == "SHA-1" || c.Signature.Hash == "MD5" || issuer.Key.Size < 1024) {
@@ -102,7 +102,7 @@ func (c *Certificate) signedByOldRSA(issuer *Certificate) error {
 	}
 	n, e := new(big.Int).SetBytes(modulus), new(big.Int).SetBytes(exponent)
 	size := (n.BitLen() + 7) / 8
-	if n.Bit(0) == 0 || e.Sign() <= 0 || size < len(digest)+11 {
+	if n.Bit(0) == 0 || e.Sign() <= 0 || e.BitLen() > maxCheckedExponent || size < len(digest)+11 {
 		return ErrUncheckable
 	}
 	s := new(big.Int).SetBytes(c.raw.signature)
