@@ -374,9 +374,7 @@ func TestARepeatedSerialIsRefused(t *testing.T) {
 
 		_, err := w.issuance.Issue(t.Context(), somebody, request(t, "b.test.example"))
 
-		if err == nil || !fault.Is(err, fault.Internal) {
-			t.Errorf("error %v, want an internal one", err)
-		}
+		mustFail(t, err, "SerialRepeated")
 		if list := w.all(); len(list) != 1 || list[0].SHA256 != first.SHA256 {
 			t.Errorf("%+v", list)
 		}
@@ -403,8 +401,9 @@ func TestIssuanceInsideATransactionIsRefused(t *testing.T) {
 			return err
 		})
 
-		if err == nil || len(w.keys.signed) != before {
-			t.Errorf("error %v, %d signatures: the intent was not durable when it was signed", err, len(w.keys.signed)-before)
+		mustFail(t, err, "IntentNotDurable")
+		if len(w.keys.signed) != before {
+			t.Error("signed before the intent was durable")
 		}
 	})
 }

@@ -160,7 +160,7 @@ func (y *Ceremony) intend(ctx context.Context, c access.Caller, made Certificate
 		return y.c.Audit.Record(ctx, record(c, "CertificateIntend", made))
 	})
 	if fault.Is(err, fault.Conflict) { // a chance of 2⁻¹²⁶, so the source of randomness is broken
-		return fmt.Errorf("serial %s was drawn twice; check the machine's source of randomness: %v", made.Serial, err)
+		return fault.Wrap(err, fault.Internal, "SerialRepeated", "a serial was drawn twice; check the machine's source of randomness")
 	}
 	if err != nil {
 		return fmt.Errorf("record the intent of %s: %w", made.Target(), err)
@@ -169,7 +169,7 @@ func (y *Ceremony) intend(ctx context.Context, c access.Caller, made Certificate
 	defer cancel()
 	stored, err := y.c.Store.CertificateBySerial(outside, made.Authority, made.Serial)
 	if err != nil {
-		return fmt.Errorf("read the intent of %s back (is this called inside a transaction?): %v", made.Target(), err)
+		return fault.Wrap(err, fault.Internal, "IntentNotDurable", "the intent of "+made.Target()+" cannot be read back; is this called inside a transaction?")
 	}
 	if !bytes.Equal(stored.TBS, made.TBS) || stored.State != Intended {
 		return fmt.Errorf("the intent of %s was stored differently", made.Target())

@@ -22,7 +22,7 @@ func (r *Request) read() (*x509.CertificateRequest, error) {
 		if r.PublicKey == nil {
 			return nil, fault.New(fault.Invalid, "BadCSR", "there is nothing to certify; send a CSR")
 		}
-		return nil, nil //nolint:nilnil // a request by key has no CSR
+		return nil, nil // a request by key
 	}
 	if r.PublicKey != nil {
 		return nil, fault.New(fault.Invalid, "BadCSR", "send either a CSR or a public key")

@@ -85,7 +85,7 @@ func TestOpenSSLFetchesTheCRLFromTheCertificatesAddress(t *testing.T) {
 
 func fetch(t *testing.T, url string) []byte {
 	t.Helper()
-	res, err := http.Get(url) //nolint:noctx // a test's own server
+	res, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
