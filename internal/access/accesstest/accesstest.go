@@ -58,9 +58,6 @@ func New(t testing.TB, db *storage.DB) *Floor {
 	f.Trail = audit.New(audit.Config{Store: auditdb.New(db), Signer: signer, Now: f.Time})
 	f.Refusals = access.NewRefusals(f, f.Time)
 	f.Directory = f.Node(t)
-	if err := f.Directory.EnsureSigningKey(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	f.Admin, _, err = f.Directory.EnsureAdministrator(t.Context(), func(directory.Administrator) error { return nil })
 	if err != nil {
 		t.Fatal(err)

@@ -34,12 +34,16 @@ func (d *Directory) EnsureSigningKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.change(ctx, func(now *snapshot) (edit, error) {
-		if now.signing != nil {
+	err = d.change(ctx, func(now *snapshot) (edit, error) {
+		if now.signing != nil { // another node was faster
 			return edit{}, nil
 		}
 		return edit{put: []any{fresh}, records: []audit.Record{access.System("access").Record("SigningKeyCreate", keyTarget(fresh))}}, nil
 	})
+	if err != nil {
+		return err
+	}
+	return d.Reload(ctx)
 }
 
 // RotateSigningKey signs with a new key from now on. Tokens that the old one signed stay

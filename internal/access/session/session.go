@@ -107,7 +107,7 @@ func (s *Service) SignInByLink(ctx context.Context, token access.Secret, previou
 	})
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated) {
 		return Session{}, s.refuse(ctx, directory.Principal{}, from, fault.Wrap(err, fault.Unauthenticated, "InvalidLink",
-			"the link was used, has expired or is incomplete; ask for a new one, or run \"chatelaine link\" on the server"))
+			"the link was used, has expired or is incomplete; ask an administrator for a new one, or start the server again, which prints one"))
 	}
 	if err != nil {
 		return Session{}, err

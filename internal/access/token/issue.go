@@ -104,7 +104,7 @@ func (s *Service) issue(ctx context.Context, p directory.Principal, c directory.
 		Tenant: s.directory.Tenant(), Version: cmp.Or(version(g.form), "2.0"), ID: uuid.NewV4().String(),
 		Credential: c.ID, Epoch: p.Epoch,
 	}
-	text, err := s.sign(cl)
+	text, err := s.sign(ctx, cl)
 	if err != nil {
 		return Token{}, err
 	}
@@ -124,10 +124,16 @@ func version(f Form) string {
 	return string(f)
 }
 
-func (s *Service) sign(cl claims) (string, error) {
+// sign signs the claims, with a key that is made for the very first token.
+func (s *Service) sign(ctx context.Context, cl claims) (string, error) {
 	keys := s.directory.SigningKeys()
 	if len(keys) == 0 {
-		return "", fault.New(fault.Unavailable, "NoSigningKey", "the server has no key to sign tokens with; start it again")
+		if err := s.directory.EnsureSigningKey(ctx); err != nil {
+			return "", err
+		}
+		if keys = s.directory.SigningKeys(); len(keys) == 0 {
+			return "", fault.New(fault.Unavailable, "NoSigningKey", "another node makes the key that signs tokens; try again")
+		}
 	}
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: keys[0].Signer(), KeyID: keys[0].ID}},

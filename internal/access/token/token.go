@@ -58,7 +58,7 @@ type Service struct {
 	reloaded  time.Time // when an unknown key last made us look for new ones
 }
 
-// New makes the service. The directory must have a signing key.
+// New makes the service.
 func New(c Config) *Service {
 	s := &Service{
 		directory: c.Directory, audit: c.Audit, refusals: c.Refusals, domain: strings.ToLower(c.Domain), extra: map[string]bool{},

@@ -1,0 +1,80 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"chatelaine.dev/internal/access"
+)
+
+type eventKey struct{}
+
+// Event is the one line that a request leaves in the log. Handlers add to it what they
+// learn. It is safe for concurrent use.
+type Event struct {
+	id string
+
+	mu    sync.Mutex
+	attrs []slog.Attr
+	err   error
+}
+
+// EventOf returns the request's event; outside of Wrap one that nobody writes.
+func EventOf(ctx context.Context) *Event {
+	if e, ok := ctx.Value(eventKey{}).(*Event); ok {
+		return e
+	}
+	return &Event{}
+}
+
+// Add puts attributes on the event.
+func (e *Event) Add(attrs ...slog.Attr) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.attrs = append(e.attrs, attrs...)
+}
+
+// Caller puts on the event who asks.
+func (e *Event) Caller(c access.Caller) {
+	e.Add(slog.String("principal", c.Principal), slog.String("application", c.Application))
+}
+
+// Fail puts the error on the event, whole: the log is where its cause belongs. The first
+// one stays.
+func (e *Event) Fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+const maxLogged = 512 // bytes of a path or agent
+
+// emit writes the event. The query is left out: links and cursors may be in it.
+func (e *Event) emit(log *slog.Logger, r *http.Request, a *answer, took time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	level := slog.LevelInfo
+	if a.status >= http.StatusInternalServerError && !errors.Is(e.err, context.Canceled) {
+		level = slog.LevelError
+	}
+	attrs := append([]slog.Attr{
+		slog.String("id", e.id), slog.String("method", cut(r.Method)), slog.String("host", cut(r.Host)), slog.String("path", cut(r.URL.Path)),
+		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Duration("took", took),
+		slog.String("address", Address(r)), slog.String("agent", cut(r.UserAgent())),
+	}, e.attrs...)
+	if id := r.Header.Get("X-Ms-Client-Request-Id"); id != "" {
+		attrs = append(attrs, slog.String("client_id", cut(id)))
+	}
+	if e.err != nil {
+		attrs = append(attrs, slog.Any("error", e.err))
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+func cut(s string) string { return s[:min(len(s), maxLogged)] }

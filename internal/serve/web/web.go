@@ -1,0 +1,124 @@
+// Package web is what the front doors share: one log event per request, request ids,
+// limits, authentication, and errors turned into responses.
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+	"uuid"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+)
+
+// Options of Wrap.
+type Options struct {
+	Log *slog.Logger
+	Now func() time.Time
+	// MaxBody bounds every request's body, in bytes. Front doors have narrower limits.
+	MaxBody int64
+}
+
+// Wrap puts around all front doors what each request has: an id, security headers, a
+// limit of its body, an answer after a panic, and one event in the log.
+func Wrap(next http.Handler, o Options) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := &Event{id: uuid.NewV4().String()}
+		begun := o.Now()
+		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
+		r.Body = http.MaxBytesReader(w, r.Body, o.MaxBody)
+		protect(w.Header())
+		w.Header().Set("X-Request-Id", e.id)
+		a := &answer{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler {
+				e.Fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				if a.status == 0 {
+					Problem(a, r, fault.Of(fmt.Errorf("panic")))
+				} else {
+					p = http.ErrAbortHandler // half an answer is cut off, so that it is not taken for a whole one
+				}
+			}
+			e.emit(o.Log, r, a, o.Now().Sub(begun))
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+		}()
+		next.ServeHTTP(a, r)
+	})
+}
+
+// protect sets what every answer carries unless its front door says otherwise.
+func protect(h http.Header) {
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// answer remembers what was answered.
+type answer struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= http.StatusOK {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	n, err := a.ResponseWriter.Write(b)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the real writer.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// RequestID is the id of the request in the log, the response and the audit trail. We make
+// it, so that no client chooses what stands in the trail.
+func RequestID(ctx context.Context) string { return EventOf(ctx).id }
+
+// Origin is where a request comes from.
+func Origin(r *http.Request) access.Origin {
+	return access.Origin{Address: Address(r), Agent: r.UserAgent(), Correlation: RequestID(r.Context())}
+}
+
+// Address is the client's IP address, without port.
+func Address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// Base is the address of the product as the client reached it: https, the domain that we
+// are, and the port that the client used, which need not be the one that we listen at.
+func Base(r *http.Request, domain string) string {
+	if _, port, err := net.SplitHostPort(r.Host); err == nil && port != "" && port != "443" && !strings.ContainsFunc(port, notDigit) {
+		return "https://" + net.JoinHostPort(domain, port)
+	}
+	return "https://" + domain
+}
+
+func notDigit(c rune) bool { return c < '0' || c > '9' }
