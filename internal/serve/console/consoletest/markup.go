@@ -141,6 +141,12 @@ func (d *Document) frame() []string {
 	return out
 }
 
+// addresses are the attributes that a browser follows.
+var addresses = map[string]bool{
+	"href": true, "xlink:href": true, "src": true, "action": true, "formaction": true, "data": true, "poster": true,
+	"hx-get": true, "hx-post": true, "hx-put": true, "hx-delete": true, "hx-patch": true,
+}
+
 // policy: nothing that a strict content security policy refuses.
 func (d *Document) policy(n *html.Node, say func(string, ...any)) {
 	if n.Data == "style" || n.Data == "script" && Attr(n, "src") == "" || n.Data == "iframe" || n.Data == "object" || n.Data == "base" {
@@ -151,7 +157,7 @@ func (d *Document) policy(n *html.Node, say func(string, ...any)) {
 		switch {
 		case a.Key == "style", strings.HasPrefix(a.Key, "on"), strings.HasPrefix(a.Key, "hx-on"):
 			say("attribute %s=%q of %s", a.Key, a.Val, n.Data)
-		case strings.HasPrefix(value, "javascript:"), strings.HasPrefix(value, "vbscript:"):
+		case addresses[a.Key] && (strings.HasPrefix(value, "javascript:") || strings.HasPrefix(value, "vbscript:") || strings.HasPrefix(value, "data:") && n.Data != "link"):
 			say("address %s=%q of %s", a.Key, a.Val, n.Data)
 		case a.Key == "href" && n.Data == "a" && (value == "" || value == "#" || strings.HasPrefix(value, "about:")):
 			say("link %q leads nowhere", Text(n))

@@ -47,6 +47,7 @@ func pages() map[string]func(view.Shell) templ.Component {
 		"vault":           vault().Show,
 		"audit":           trail().Show,
 		"connections":     connections().Show,
+		"connection":      page.Connection{Name: "web-1", State: chip(view.OK, "works"), Test: "/connections/1/test", Settings: []page.Prop{{Name: "root", Text: "/etc/nginx/tls", Mono: true}, {Name: "password", Text: "set, and never shown"}}, Props: []page.Prop{{Name: "Connector", Text: "Files"}}, Next: page.Next{Actions: []page.Action{{Text: "Delete…", Href: "/connections/1/delete", Danger: true}}}}.Show,
 		"revoke":          revoke().Show,
 		"sign-in":         page.SignIn{}.Show,
 		"sign-in-link":    page.SignIn{Token: "t", Wrong: "This link was used before, or it is too old. Start the server again for a new one, or sign in with user and password."}.Show,
@@ -102,7 +103,7 @@ func overview() page.Overview {
 			{chip(view.Warn, "high"), "clientAuth on a public certificate, banned from 15 Mar 2027", link("188", "/certificates?q=k")},
 			{chip(view.Info, "medium"), "Chain is missing an intermediate", link("31", "/certificates?q=l")},
 		},
-		Events: page.Events{List: []page.Event{
+		Events: &page.Events{Again: "/overview/events?n=1", List: []page.Event{
 			{now, "api.example.com renewed, served by 6 of 6", "14:02", "/certificates/x"},
 			{now, "Scan dmz-weekly: 4,096 addresses, 212 endpoints", "13:58", "/discovery"},
 			{now, "aws-prod: 3 certificates imported", "13:41", ""},
@@ -130,22 +131,22 @@ func filter(path, value string) page.Filter {
 
 func certificates() page.Certificates {
 	rows := []page.CertificateRow{
-		{Status: chip(view.Bad, "expiring"), Life: life(4, 86), Grade: "C", Issuer: "DigiCert TLS RSA 2020", Key: "RSA 2048", Owner: "Payments", Automation: "needs a person", Next: "validate domain"},
-		{Status: chip(view.OK, "served"), Life: life(82, 8), Grade: "A", Issuer: "Let's Encrypt E7", Key: "P-256", Owner: "Platform", Automation: "automatic", Next: "24 Jan, by ARI"},
-		{Status: chip(view.Warn, "finding"), Life: life(37, 63), Grade: "B", Issuer: "Corp Issuing CA 2", Key: "RSA 3072", Owner: "Directory", Automation: "automatic", Next: "2 Dec 22:00"},
-		{Status: chip(view.OK, "served"), Life: life(160, 20), Grade: "A", Issuer: "Chatelaine Device CA", Key: "ML-DSA-65", Owner: "Devices", Automation: "EST", Next: "clients renew"},
-		{Status: chip(view.Warn, "unowned"), Life: life(13, 47), Grade: "D", Issuer: "Unknown CA “LocalRoot”", Key: "RSA 1024", Automation: "none", Next: "adopt"},
-		{Status: chip(view.OK, "served"), Life: life(58, 20), Grade: "A", Issuer: "Chatelaine Issuing CA", Key: "P-256", Owner: "Platform", Automation: "ACME", Next: "cert-manager"},
-		{Status: chip(view.Bad, "not served"), Life: life(88, 2), Grade: "B", Issuer: "GlobalSign R6", Key: "RSA 2048", Owner: "Exchange", Automation: "automatic", Next: "reload failed 2×"},
-		{Status: chip(view.OK, "served"), Life: life(61, 29), Grade: "A", Issuer: "AD CS Web", Key: "P-384", Owner: "Mail", Automation: "approval", Next: "ask m.ito"},
-		{Status: chip(view.Bad, "expired"), Life: life(-3, 90), Grade: "F", Issuer: view.Clean(hostile), Key: "RSA 512", Automation: "none", Next: "adopt"},
+		{Status: chip(view.Bad, "expiring"), Life: life(4, 86), Grade: "C", Issuer: "DigiCert TLS RSA 2020", Key: "RSA 2048", Owner: "Payments", Automation: "watched only", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.OK, "served"), Life: life(82, 8), Grade: "A", Issuer: "Let's Encrypt E7", Key: "P-256", Owner: "Platform", Automation: "renews itself", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.Warn, "finding"), Life: life(37, 63), Grade: "B", Issuer: "Corp Issuing CA 2", Key: "RSA 3072", Owner: "Directory", Automation: "renews itself", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.OK, "served"), Life: life(160, 20), Grade: "A", Issuer: "Chatelaine Device CA", Key: "ML-DSA-65", Owner: "Devices", Automation: "EST", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.Warn, "unowned"), Life: life(13, 47), Grade: "D", Issuer: "Unknown CA “LocalRoot”", Key: "RSA 1024", Seen: "3 days ago", SeenAt: now},
+		{Status: chip(view.OK, "served"), Life: life(58, 20), Grade: "A", Issuer: "Chatelaine Issuing CA", Key: "P-256", Owner: "Platform", Automation: "ACME", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.Bad, "not served"), Life: life(88, 2), Grade: "B", Issuer: "GlobalSign R6", Key: "RSA 2048", Owner: "Exchange", Automation: "renews itself", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.OK, "served"), Life: life(61, 29), Grade: "A", Issuer: "AD CS Web", Key: "P-384", Owner: "Mail", Automation: "approval", Seen: "2 hours ago", SeenAt: now},
+		{Status: chip(view.Bad, "expired"), Life: life(-3, 90), Grade: "F", Issuer: view.Clean(hostile), Key: "RSA 512", Seen: "3 days ago", SeenAt: now},
 	}
 	names := []string{"pay.example.com", "api.example.com", "ldap-3.corp.example", "gw.iot.example", "*.legacy.example.com", "grafana.k8s.example", "sftp.partner.example", "mail.example.com", hostile}
 	for i := range rows {
 		rows[i].Name = link(view.Clean(names[i]), fmt.Sprintf("/certificates/%d", i))
 		rows[i].Installed = link(fmt.Sprint(i), "/endpoints?q=x")
 	}
-	return page.Certificates{Filter: filter("/certificates", `expires < 90d and not revoked and owner != "Lab"`), Lead: "1,531 of 48,210", Rows: rows,
+	return page.Certificates{Sort: map[string]page.Order{"name": {Href: "/certificates?sort=name"}, "expires": {Is: "ascending", Href: "/certificates?sort=-expires"}}, Filter: filter("/certificates", `expires < 90d and not revoked and owner != "Lab"`), Lead: "1,531 of 48,210", Rows: rows,
 		Pager: view.Pager{Shown: "1–9 of 1,531", Next: "/certificates?after=x"}}
 }
 
@@ -262,7 +263,7 @@ func trail() page.Audit {
 }
 
 func connections() page.Connections {
-	return page.Connections{Lead: "1 connection", May: true, Rows: []page.ConnectionRow{{"web-1", "Files", "target", in(-3), "20 Nov 2026"}}, Kinds: []page.Kind{{"Files", "Writes certificates and keys as PEM files on this machine, and runs a reload command.", "target", "/connections/new?connector=files"}, {"Azure Key Vault", "Looks into the vaults of a subscription.", "source", "/connections/new?connector=azurekeyvault"}}}
+	return page.Connections{Lead: "1 connection", Rows: []page.ConnectionRow{{link("web-1", "/connections/1"), "Files", "target", chip(view.OK, "works"), in(-3), "3 days ago"}}, Kinds: []page.Kind{{"Files", "Writes certificates and keys as PEM files on this machine, and runs a reload command.", "target", "/connections/new?connector=files"}, {"Azure Key Vault", "Looks into the vaults of a subscription.", "source", "/connections/new?connector=azurekeyvault"}}}
 }
 
 func revoke() page.Form {

@@ -1,3 +1,5 @@
+// Package view is what every page of the console is made of: the frame around it, its
+// marks, and the way numbers, times and foreign text are written.
 package view
 
 import (

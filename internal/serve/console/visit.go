@@ -1,0 +1,147 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/serve/console/view"
+)
+
+// visit is one request of a browser.
+type visit struct {
+	c      *Console
+	w      http.ResponseWriter
+	r      *http.Request
+	now    time.Time
+	from   access.Origin
+	caller access.Caller // who is signed in; zero on open pages
+}
+
+// handler answers a visit. An error becomes a page that says what to do next.
+type handler func(v *visit) error
+
+// open adds a page for everybody.
+func (c *Console) open(pattern string, h handler) { c.mux.Handle(pattern, c.serve(h)) }
+
+// page adds a page for those who are signed in.
+func (c *Console) page(pattern string, h handler) {
+	c.open(pattern, func(v *visit) error {
+		caller, err := c.Sessions.Authenticate(v.ctx(), v.cookie(sessionCookie))
+		if err != nil {
+			return err
+		}
+		v.caller = caller.From(v.from)
+		return h(v)
+	})
+}
+
+func (c *Console) serve(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{c: c, w: w, r: r, now: c.Now(), from: originOf(r)}
+		w.Header().Set("X-Request-Id", v.from.Correlation)
+		if err := h(v); err != nil {
+			v.fail(err)
+		}
+	})
+}
+
+func originOf(r *http.Request) access.Origin {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return access.Origin{Address: address, Agent: r.UserAgent(), Correlation: hex.EncodeToString(id[:])}
+}
+
+func (v *visit) ctx() context.Context { return v.r.Context() }
+
+// query is a parameter of the address.
+func (v *visit) query(name string) string { return v.r.URL.Query().Get(name) }
+
+// form is a field of a posted form.
+func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+
+// fragment reports whether a part of a page was asked for, by htmx.
+func (v *visit) fragment() bool { return v.r.Header.Get("HX-Request") == "true" }
+
+// shell is the frame of a page. here is the path of its entry in the navigation.
+func (v *visit) shell(title, here string) view.Shell {
+	s := view.Shell{
+		Title: title, Here: here, Person: view.Clean(view.Or(v.caller.Name, v.caller.Principal)),
+		Menu: v.c.menu, Assets: v.c.assets, Theme: v.theme(), Back: "/",
+		Notice: noticeOf(v.query("did")),
+	}
+	if v.r.Method == http.MethodGet {
+		s.Back = v.r.URL.RequestURI()
+	}
+	return s
+}
+
+// noticeOf is what is said after an action; the address names it, so that a page can be
+// loaded again without doing it again.
+func noticeOf(did string) view.Notice {
+	switch did {
+	case "signed-out":
+		return view.Notice{Tone: view.OK, Title: "You are signed out."}
+	case "connected":
+		return view.Notice{Tone: view.OK, Title: "The connection is there.", Text: "Test it before something relies on it."}
+	case "connection-works":
+		return view.Notice{Tone: view.OK, Title: "The connection works."}
+	case "connection-fails":
+		return view.Notice{Tone: view.Bad, Title: "The connection does not work.", Text: "What the other side answered is below."}
+	case "connection-deleted":
+		return view.Notice{Tone: view.OK, Title: "The connection was deleted."}
+	}
+	return view.Notice{}
+}
+
+// show draws a page into memory first, so that one that cannot be drawn is an error and
+// not half a page.
+func (v *visit) show(status int, page templ.Component) error {
+	var b bytes.Buffer
+	if err := page.Render(v.ctx(), &b); err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(b.Bytes()) // the browser has gone; there is nobody to tell
+	return nil
+}
+
+// goTo answers a posted form: the browser loads the page that shows the outcome.
+func (v *visit) goTo(address string) error {
+	if v.fragment() {
+		v.w.Header().Set("HX-Redirect", address)
+		return nil
+	}
+	http.Redirect(v.w, v.r, address, http.StatusSeeOther)
+	return nil
+}
+
+// local returns an address on this site that a form or link asked to go to, or "/".
+func local(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || !strings.HasPrefix(address, "/") ||
+		strings.HasPrefix(address, "//") || strings.ContainsAny(address, "\\\r\n\t") {
+		return "/"
+	}
+	return address
+}
+
+// none makes a fault for an address that names nothing.
+func none(what string) error {
+	return fault.New(fault.NotFound, "NotFound", "%s", what)
+}
