@@ -39,7 +39,7 @@ func (r *River) migrate(ctx context.Context) error {
 
 // keepRescuing looks for processes that died until ctx ends.
 func (r *River) keepRescuing(ctx context.Context) {
-	tick := time.NewTicker(rescueInterval)
+	tick := time.NewTicker(r.lookEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -141,9 +141,12 @@ func (r *River) replaceLeader(ctx context.Context, exec riverdriver.Executor, de
 	return err
 }
 
-// remember asks presence once for each process.
+// remember asks presence once for each process. At start a process that is not known is
+// dead. Later it must be unknown at two looks in a row: when the database was away,
+// every process is unknown until it has entered again.
 func (r *River) remember() func(ctx context.Context, id string) (bool, error) {
-	known := map[string]bool{r.id: false}
+	known, before := map[string]bool{r.id: false}, r.unknown
+	r.unknown = map[string]bool{}
 	return func(ctx context.Context, id string) (bool, error) {
 		if gone, ok := known[id]; ok {
 			return gone, nil
@@ -152,7 +155,8 @@ func (r *River) remember() func(ctx context.Context, id string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		known[id] = !alive
-		return !alive, nil
+		r.unknown[id] = !alive
+		known[id] = !alive && (before == nil || before[id])
+		return known[id], nil
 	}
 }

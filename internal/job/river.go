@@ -65,6 +65,9 @@ type River struct {
 	presence presence
 	stop     context.CancelFunc
 	rescuing sync.WaitGroup
+
+	lookEvery time.Duration
+	unknown   map[string]bool // processes that the last look did not find; nil before the first
 }
 
 // New brings the queue's tables up to date. Jobs can be enqueued from then on.
@@ -81,6 +84,8 @@ func New(ctx context.Context, c Config) (*River, error) {
 		id:      fmt.Sprintf("%.60s-%d-%s", host, os.Getpid(), rand.Text()[:8]),
 		workers: river.NewWorkers(),
 		kinds:   map[string]bool{},
+
+		lookEvery: rescueInterval,
 	}
 	if c.PostgreSQL {
 		r.driver = riverdatabasesql.New(c.Pool)

@@ -1,0 +1,91 @@
+package job
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"chatelaine.dev/internal/storage"
+	"chatelaine.dev/internal/storage/storagetest"
+)
+
+type hold struct{}
+
+func (hold) Kind() string { return "test.hold" }
+
+// When PostgreSQL restarts, every process loses its lock for a moment. A neighbour that
+// looks just then must not take the running jobs; a look later it may.
+func TestProcessThatLostItsConnectionIsNotTakenForDeadAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		back  bool // the process enters again between the looks
+		state string
+	}{
+		"it comes back": {true, "running"},
+		"it is dead":    {false, "available"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := storagetest.Open(t, storage.Config{URL: storagetest.Postgres(t)})
+			began, finish := make(chan bool, 1), make(chan bool)
+			worker := newRiver(t, db)
+			worker.lookEvery = time.Hour // the test enters for it
+			Handle(worker, func(context.Context, hold) error { began <- true; <-finish; return nil })
+			if err := worker.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				close(finish)
+				_ = worker.Stop(context.Background()) // its lock is gone, and that is what it says
+			})
+			neighbour := newRiver(t, db)
+			if err := neighbour.rescue(t.Context()); err != nil { // the look at its start
+				t.Fatal(err)
+			}
+			if err := worker.Enqueue(t.Context(), hold{}, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			<-began
+
+			if _, err := db.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`); err != nil {
+				t.Fatal(err)
+			}
+			for look := range 2 {
+				if look == 1 && c.back {
+					if err := worker.presence.enter(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := neighbour.rescue(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := stateOfJob(t, db); look == 0 && got != "running" {
+					t.Errorf("after the first look the job is %s, want it left alone", got)
+				}
+			}
+
+			if got := stateOfJob(t, db); got != c.state {
+				t.Errorf("the job is %s, want %s", got, c.state)
+			}
+		})
+	}
+}
+
+func newRiver(t *testing.T, db *storage.DB) *River {
+	t.Helper()
+	r, err := New(t.Context(), Config{
+		Pool: db.Pool(), PostgreSQL: true, Tx: storage.Tx, Transact: db.Transact,
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func stateOfJob(t *testing.T, db *storage.DB) (state string) {
+	t.Helper()
+	if err := db.QueryRow(t.Context(), `SELECT state FROM river_job WHERE kind = 'test.hold'`).Scan(&state); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
