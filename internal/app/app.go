@@ -185,4 +185,3 @@ func (a *App) base(host string, l listeners) string {
 	}
 	return "https://" + host
 }
-

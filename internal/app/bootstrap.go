@@ -37,7 +37,7 @@ func (a *App) bootstrap(ctx context.Context, l listeners) error {
 	if err := dir.WriteFile(a.dir.File("bootstrap", "root.pem"), certificatePEM(der), 0o600); err != nil {
 		return err
 	}
-	admin, made, err := a.directory.EnsureAdministrator(ctx, func(first directory.Administrator) error {
+	admin, made, err := a.Directory.EnsureAdministrator(ctx, func(first directory.Administrator) error {
 		return a.writeEnvironment(l, map[string]string{
 			"AZURE_CLIENT_ID": first.ClientID, "AZURE_CLIENT_SECRET": first.Secret.Reveal(), "IDENTITY_HEADER": first.Header.Reveal(),
 		})

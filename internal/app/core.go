@@ -36,9 +36,9 @@ type core struct {
 	events   *event.Log
 	jobs     *job.River
 
-	directory *directory.Directory
+	Directory *directory.Directory
 	refusals  *access.Refusals
-	tokens    *token.Service
+	Tokens    *token.Service
 	sessions  *session.Service
 }
 
@@ -164,18 +164,21 @@ func (a *App) openAccess(ctx context.Context, k *core) error {
 		return err
 	}
 	store := accessdb.New(k.db)
-	k.directory, err = directory.Open(ctx, directory.Deps{
+	k.Directory, err = directory.Open(ctx, directory.Deps{
 		Store: store, Transact: k.db.Transact, Audit: k.trail, Sealer: chest, Now: a.now, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("access: %w", err)
 	}
+	if err := k.Directory.EnsureSigningKey(ctx); err != nil {
+		return fmt.Errorf("token signing key: %w", err)
+	}
 	k.refusals = access.NewRefusals(k.trail, a.now)
-	k.tokens = token.New(token.Config{
-		Directory: k.directory, Audit: k.trail, Refusals: k.refusals, Domain: a.cfg.Domain, Now: a.now, Log: a.log,
+	k.Tokens = token.New(token.Config{
+		Directory: k.Directory, Audit: k.trail, Refusals: k.refusals, Domain: a.cfg.Domain, Now: a.now, Log: a.log,
 	})
 	k.sessions = session.New(session.Deps{
-		Directory: k.directory, Store: store, Transact: k.db.Transact, Audit: k.trail, Refusals: k.refusals, Sealer: chest, Now: a.now, Log: a.log,
+		Directory: k.Directory, Store: store, Transact: k.db.Transact, Audit: k.trail, Refusals: k.refusals, Sealer: chest, Now: a.now, Log: a.log,
 	})
 	return nil
 }
@@ -186,7 +189,7 @@ func (a *App) housekeep(ctx context.Context) {
 	for what, err := range map[string]error{
 		"sign an audit checkpoint": a.checkpoint(ctx, a.trail),
 		"record refusals":          a.refusals.Flush(ctx),
-		"reload the directory":     a.directory.Reload(ctx),
+		"reload the directory":     a.Directory.Reload(ctx),
 	} {
 		if err != nil && ctx.Err() == nil {
 			a.log.Error(what, "error", err)
@@ -219,7 +222,7 @@ const day = 24 * time.Hour
 
 // Audit reads the audit trail for callers who may.
 func (a *App) Audit() AuditReader {
-	return auditReader{AuditReader: access.AuditReader{Trail: a.trail, Guard: a.directory}, app: a}
+	return auditReader{AuditReader: access.AuditReader{Trail: a.trail, Guard: a.Directory}, app: a}
 }
 
 // AuditReader reads and verifies the audit trail.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,12 +13,18 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/serve/api"
+	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
+	certificateDoor "chatelaine.dev/internal/serve/keyvault/certificates"
 	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/serve/status"
+	"chatelaine.dev/internal/serve/web"
 )
+
+// maxBody bounds any request; front doors have narrower limits.
+const maxBody = 4 << 20
 
 // Version is the product's.
 const Version = "0.1.0"
@@ -36,7 +41,7 @@ type doors struct {
 
 // KeyVaultOperations are the routes of the Key Vault front door.
 func (a *App) KeyVaultOperations() []wire.Operation {
-	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.Keys))
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.Keys), certificateDoor.Operations(a.Certificates))
 }
 
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
@@ -49,22 +54,22 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		return nil, err
 	}
 	vaults := keyvault.New(keyvault.Deps{
-		Domain: a.cfg.Domain, Tokens: a.tokens, Operations: a.KeyVaultOperations(), Log: a.log,
-		Authority: func(port string) string {
-			if port == "" {
-				return "https://" + a.cfg.Domain + "/adfs"
-			}
-			return "https://" + net.JoinHostPort(a.cfg.Domain, port) + "/adfs"
-		},
+		Domain: a.cfg.Domain, Tokens: a.Tokens, Operations: a.KeyVaultOperations(),
+		Authority: func(base string) string { return base + "/adfs" },
 	})
+	ids := identity.New(identity.Deps{Tokens: a.Tokens, Tenant: a.Directory.Tenant, Domain: a.cfg.Domain, Now: a.now})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := keyvault.VaultOf(r.Host, a.cfg.Domain); ok {
 			vaults.ServeHTTP(w, r)
 			return
 		}
+		if identity.Serves(r.URL.Path) {
+			ids.ServeHTTP(w, r)
+			return
+		}
 		control.ServeHTTP(w, r)
 	})
-	d.https = server(handler, a.log)
+	d.https = server(web.Wrap(handler, web.Options{Log: a.log, Now: a.now, MaxBody: maxBody}), a.log)
 	d.https.TLSConfig = &tls.Config{
 		MinVersion: tls.VersionTLS12, GetCertificate: a.hosts.GetCertificate,
 		CipherSuites: []uint16{ // of TLS 1.2; those of 1.3 are fixed
@@ -91,7 +96,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 		_, _ = io.WriteString(w, map[bool]string{true: "ready\n", false: "starting\n"}[d.ready.Load()])
 	})
 	mux.Handle("/api/v1/", api.New(api.Deps{
-		Version: Version, Tokens: a.tokens, Vaults: a.Vaults, Log: a.log,
+		Version: Version, Tokens: a.Tokens, Vaults: a.Vaults, Log: a.log,
 		Audit: a.Audit(), Authorities: a.Authorities, Issuance: a.Issuance,
 	}))
 	return mux, nil
@@ -103,7 +108,6 @@ func server(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
-
 
 func (d *doors) start(serve func() error) {
 	d.served.Go(func() {
@@ -123,4 +127,3 @@ func (d *doors) close(ctx context.Context) error {
 	d.served.Wait()
 	return err
 }
-

@@ -50,21 +50,21 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	}
 	f := &pkiFloor{}
 	f.Authorities = authority.New(authority.Deps{
-		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.directory, Now: a.now,
+		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.Directory, Now: a.now,
 	})
 	profiles, err := profile.BuiltIn()
 	if err != nil {
 		return nil, err
 	}
 	f.Issuance, err = issuance.New(issuance.Deps{
-		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: a.directory, Now: a.now,
+		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: a.Directory, Now: a.now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	f.Revocation = revocation.New(revocation.Config{
 		Store: store, Certificates: store, Authorities: f.Authorities, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
-		Guard: a.directory, Now: a.now, Log: a.log,
+		Guard: a.Directory, Now: a.now, Log: a.log,
 	})
 	spec := keystore.Spec{Type: keystore.EC, Curve: "P-256"}
 	_, err = f.Authorities.Establish(ctx, access.System("bootstrap"),

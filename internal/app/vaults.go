@@ -25,7 +25,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	store := vaultdb.New(a.db)
 	d := object.Deps{
 		Vaults:   object.NewVaults(store, store, a.root, a.now),
-		Transact: a.db.Transact, Audit: a.trail, Guard: a.directory, Events: a.events, Now: a.now,
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now,
 	}
 	f := &vaultFloor{keystore: keystore.NewSoftware(), Vaults: vault.New(d)}
 	f.Keys = keys.New(d, f.keystore)

@@ -3,30 +3,20 @@
 package keyvault
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 
-	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/serve/web"
 )
 
 // maxBody holds a PFX of one MiB in base64, and its JSON.
 const maxBody = 2 << 20
-
-// Authenticator tells who a bearer token belongs to.
-type Authenticator interface {
-	// Authenticate verifies a token for the audience, such as https://example.com:8443.
-	// fault.Unauthenticated bears the message that Key Vault gives (AKV10022…).
-	Authenticate(ctx context.Context, token, audience string) (access.Caller, error)
-}
 
 // Deps are what the front door needs.
 type Deps struct {
@@ -34,11 +24,11 @@ type Deps struct {
 	Domain string
 	// Authority is where clients get tokens; it has a path segment, the tenant
 	// (contract §2.1): https://example.com:8443/adfs.
-	Authority func(port string) string
-	Tokens    Authenticator
+	// base is https://{domain}[:port], as the client reached us.
+	Authority func(base string) string
+	Tokens    web.Authenticator
 	// Operations are the routes of all kinds.
 	Operations []wire.Operation
-	Log        *slog.Logger
 }
 
 // Door is the front door. It implements http.Handler.
@@ -52,37 +42,29 @@ func New(d Deps) *Door { return &Door{Deps: d, routes: newRoutes(d.Operations)} 
 
 // VaultOf returns the vault that a host names: payroll for payroll.example.com:8443.
 func VaultOf(host, domain string) (string, bool) {
-	name, _ := splitHost(host)
-	name, ok := strings.CutSuffix(strings.ToLower(name), "."+strings.ToLower(domain))
-	return name, ok && name != "" && !strings.Contains(name, ".")
-}
-
-func splitHost(host string) (name, port string) {
-	name, port, err := net.SplitHostPort(host)
+	name, _, err := net.SplitHostPort(host)
 	if err != nil {
-		return strings.TrimSuffix(host, "."), ""
+		name = host
 	}
-	return strings.TrimSuffix(name, "."), port
+	name, ok := strings.CutSuffix(strings.ToLower(strings.TrimSuffix(name, ".")), "."+strings.ToLower(domain))
+	return name, ok && name != "" && !strings.Contains(name, ".")
 }
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = correlate(r)
-	w.Header().Set("X-Ms-Keyvault-Region", "local")
-	w.Header().Set("X-Ms-Keyvault-Service-Version", "1.9.3089.1")
-	w.Header().Set("X-Ms-Request-Id", correlation(r))
+	h := w.Header()
+	h.Set("X-Ms-Keyvault-Region", "local")
+	h.Set("X-Ms-Keyvault-Service-Version", "1.9.3089.1")
+	h.Set("X-Ms-Keyvault-Network-Info", "conn_type=Ipv4;addr="+web.Address(r)+";act_addr_fam=InterNetwork;")
+	h.Set("X-Ms-Request-Id", web.RequestID(r.Context()))
 	if id := r.Header.Get("X-Ms-Client-Request-Id"); id != "" && len(id) <= 128 {
-		w.Header().Set("X-Ms-Client-Request-Id", id)
+		h.Set("X-Ms-Client-Request-Id", id)
 	}
-	address := clientAddress(r)
-	w.Header().Set("X-Ms-Keyvault-Network-Info", "conn_type=Ipv4;addr="+address+";act_addr_fam=InterNetwork;")
-	for k, v := range map[string]string{
-		"Cache-Control": "no-cache, no-store", "Pragma": "no-cache", "Expires": "-1",
-		"Strict-Transport-Security": "max-age=31536000;includeSubDomains", "X-Content-Type-Options": "nosniff",
-	} {
-		w.Header().Set(k, v)
-	}
-	res, err := d.serve(r, address)
+	h.Set("Cache-Control", "no-cache, no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Expires", "-1")
+	h.Set("Strict-Transport-Security", "max-age=31536000;includeSubDomains")
+	res, err := d.serve(r)
 	if err != nil {
 		d.fail(w, r, err)
 		return
@@ -92,21 +74,15 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve authenticates before it reads the body: the first request of every client
 // comes without either (contract §1.7).
-func (d *Door) serve(r *http.Request, address string) (wire.Response, error) {
+func (d *Door) serve(r *http.Request) (wire.Response, error) {
 	vault, ok := VaultOf(r.Host, d.Domain)
 	if !ok {
 		return wire.Response{}, fault.New(fault.NotFound, "VaultNotFound", "The host %.100s names no vault; want https://{vault}.%s.", r.Host, d.Domain)
 	}
-	token, ok := bearer(r)
-	if !ok {
-		return wire.Response{}, fault.New(fault.Unauthenticated, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
-	}
-	caller, err := d.Tokens.Authenticate(r.Context(), token, d.resource(r))
+	caller, err := web.Caller(r, d.Tokens, d.Domain)
 	if err != nil {
 		return wire.Response{}, err
 	}
-	caller.Address, caller.Agent = address, r.UserAgent()
-	caller.Correlation = correlation(r)
 
 	op, name, version, ok := d.routes.find(r.Method, r.URL.EscapedPath())
 	if !ok {
@@ -126,20 +102,6 @@ func (d *Door) serve(r *http.Request, address string) (wire.Response, error) {
 	return op.Handle(r.Context(), &wire.Request{
 		Caller: caller, Vault: vault, Base: "https://" + strings.ToLower(r.Host), Name: name, Version: version, Query: query, Body: body,
 	})
-}
-
-// resource is the audience of tokens for all vaults: the domain with the port, the one
-// form that every SDK's check accepts (contract §2.1).
-func (d *Door) resource(r *http.Request) string {
-	if _, port := splitHost(r.Host); port != "" {
-		return "https://" + d.Domain + ":" + port
-	}
-	return "https://" + d.Domain
-}
-
-func bearer(r *http.Request) (string, bool) {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
 func (d *Door) answer(w http.ResponseWriter, res wire.Response) {
@@ -183,6 +145,7 @@ type innerError struct {
 
 // fail turns a kind of error into Key Vault's shape, here and nowhere else.
 func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
+	web.EventOf(r.Context()).Fail(err)
 	f := fault.Of(err)
 	var body errorBody
 	body.Error.Code, body.Error.Message = f.Code, f.Message
@@ -194,8 +157,8 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch f.Kind {
 	case fault.Unauthenticated:
 		status, body.Error.Code = http.StatusUnauthorized, "Unauthorized"
-		_, port := splitHost(r.Host)
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization=%q, resource=%q`, d.Authority(port), d.resource(r)))
+		base := web.Base(r, d.Domain) // the one form of a resource that every SDK's check accepts (contract §2.1)
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization=%q, resource=%q`, d.Authority(base), base))
 	case fault.Denied:
 		status = http.StatusForbidden
 		inner("Forbidden")
@@ -216,10 +179,7 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	default:
-		body.Error.Code, body.Error.Message = "InternalServerError", "An internal error happened. The server's log has it under the request id "+correlation(r)+"."
-	}
-	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-		d.Log.ErrorContext(r.Context(), "key vault request", "method", r.Method, "path", r.URL.Path, "correlation", correlation(r), "error", err)
+		body.Error.Code, body.Error.Message = "InternalServerError", "An internal error happened. The server's log has it under the request id "+web.RequestID(r.Context())+"."
 	}
 	write(w, status, body)
 }

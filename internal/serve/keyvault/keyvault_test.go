@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,8 +33,8 @@ func start(t *testing.T) (*vaulttest.Floor, *keyvault.Door) {
 	t.Helper()
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	return f, keyvault.New(keyvault.Deps{
-		Domain: "example.com", Authority: func(port string) string { return "https://example.com:" + port + "/adfs" },
-		Tokens: tokens{f.Caller}, Operations: doors.Operations(secrets.New(f.Deps)), Log: slog.New(slog.DiscardHandler),
+		Domain: "example.com", Authority: func(base string) string { return base + "/adfs" },
+		Tokens: tokens{f.Caller}, Operations: doors.Operations(secrets.New(f.Deps)),
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,7 +49,7 @@ func start(t *testing.T) http.Handler {
 	ops := append(door.Operations(certificates.New(f.Deps, k, s)), append(keyDoor.Operations(k), secretDoor.Operations(s)...)...)
 	return keyvault.New(keyvault.Deps{
 		Domain: "example.com", Authority: func(string) string { return "https://example.com:8443/adfs" },
-		Tokens: anyone{f.Caller}, Operations: ops, Log: slog.New(slog.DiscardHandler),
+		Tokens: anyone{f.Caller}, Operations: ops,
 	})
 }
 

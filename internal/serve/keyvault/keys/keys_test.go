@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -44,7 +43,7 @@ func start(t *testing.T) http.Handler {
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	return keyvault.New(keyvault.Deps{
 		Domain: "example.com", Authority: func(string) string { return "https://example.com:8443/adfs" },
-		Tokens: anyone{f.Caller}, Operations: doors.Operations(keys.New(f.Deps, keystore.NewSoftware())), Log: slog.New(slog.DiscardHandler),
+		Tokens: anyone{f.Caller}, Operations: doors.Operations(keys.New(f.Deps, keystore.NewSoftware())),
 	})
 }
 
