@@ -3,10 +3,10 @@ package pfx
 import (
 	"bytes"
 	"crypto/aes"
-	"crypto/des"
+	"crypto/des" //nolint:gosec // only to read what others wrote with it
 	"crypto/hmac"
 	"crypto/pbkdf2"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // the key derivation of old files
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509/pkix"
@@ -84,7 +84,7 @@ func (s secret) decrypt(b *budget, a pkix.AlgorithmIdentifier, ciphertext []byte
 	return decryptCBC(c, iv, ciphertext)
 }
 
-func newTripleDES(key []byte) (block, error) { return des.NewTripleDESCipher(key) }
+func newTripleDES(key []byte) (block, error) { return des.NewTripleDESCipher(key) } //nolint:gosec // see the import
 
 func (s secret) pbe(b *budget, a pkix.AlgorithmIdentifier, size int, open func([]byte) (block, error)) (block, []byte, error) {
 	var p pbeParameters

@@ -32,14 +32,14 @@ func DecodePEM(text []byte, password string) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
-	r := &reader{secret: s, budget: MaxIterations, bags: MaxBags}
-	for {
+	r := &reader{secret: s, budget: MaxIterations}
+	for blocks := 1; ; blocks++ {
 		var b *pem.Block
 		if b, text = pem.Decode(text); b == nil {
 			break
 		}
-		if err := r.count(); err != nil {
-			return Bundle{}, err
+		if blocks > MaxBags {
+			return Bundle{}, invalid("it has more than %d parts", MaxBags)
 		}
 		if err := r.block(b); err != nil {
 			return Bundle{}, err

@@ -17,11 +17,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	old "golang.org/x/crypto/pkcs12" //nolint:staticcheck // what many programs read a vault's certificates with
+	old "golang.org/x/crypto/pkcs12" // frozen, and what many programs read a vault's certificates with
 	"software.sslmate.com/src/go-pkcs12"
 
 	"chatelaine.dev/internal/fault"
@@ -343,10 +345,17 @@ func wrap(t *testing.T, bags []safeBag) []byte {
 	t.Helper()
 	data := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	safe := contentInfo{Type: data, Content: explicit(marshal(t, marshal(t, bags)))}
+	return enclose(t, marshal(t, []contentInfo{safe}))
+}
+
+// enclose makes the outer structure of a file around its safe contents.
+func enclose(t *testing.T, safes []byte) []byte {
+	t.Helper()
+	data := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	return marshal(t, struct {
 		Version  int
 		AuthSafe contentInfo
-	}{3, contentInfo{Type: data, Content: explicit(marshal(t, marshal(t, []contentInfo{safe})))}})
+	}{3, contentInfo{Type: data, Content: explicit(marshal(t, safes))}})
 }
 
 // shrouded is a key bag whose sender asks for so many iterations.
@@ -384,6 +393,8 @@ func TestLimitsAreHeldBeforeTheWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	empty := bytes.Repeat([]byte{0x30, 0x00}, 300_000) // as many empty parts as fit
+	flood := slices.Concat([]byte{0x30, 0x83, byte(len(empty) >> 16), byte(len(empty) >> 8), byte(len(empty))}, empty)
 	decodePEM := func(b []byte, password string) (Bundle, error) { return DecodePEM(b, password) }
 	for _, test := range []struct {
 		name   string
@@ -398,6 +409,7 @@ func TestLimitsAreHeldBeforeTheWork(t *testing.T) {
 		{"negative iterations", Decode, wrap(t, []safeBag{shrouded(t, -5)}), "rounds of password derivation"},
 		{"the sum is too much", Decode, der, "rounds of password derivation"},
 		{"too many bags", Decode, wrap(t, many), "more than 100 parts"},
+		{"a flood of parts", Decode, enclose(t, flood), "not PKCS#12"},
 		{"too many blocks", decodePEM, text.Bytes(), "more than 100 parts"},
 		{"nothing", Decode, nil, "not PKCS#12"},
 		{"noise", Decode, []byte("hello"), "not PKCS#12"},
@@ -406,8 +418,15 @@ func TestLimitsAreHeldBeforeTheWork(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			start := time.Now()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 
 			_, err := test.decode(test.in, "x")
+
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+				t.Errorf("reading it took %d bytes of memory", used)
+			}
 
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), test.says) {
 				t.Fatalf("got %v, want %q", err, test.says)

@@ -109,12 +109,30 @@ func (r *reader) file(der []byte) error {
 			return err
 		}
 	}
-	var safes []contentInfo
-	if err := parse(content, &safes); err != nil {
+	return each(r, content, r.safe)
+}
+
+// each reads a SEQUENCE OF part by part, so that a file of a million empty parts costs no
+// more than one of the allowed number.
+func each[T any](r *reader, der []byte, do func(T) error) error {
+	var list asn1.RawValue
+	if err := parse(der, &list); err != nil {
 		return err
 	}
-	for _, c := range safes {
-		if err := r.safe(c); err != nil {
+	if list.Class != asn1.ClassUniversal || list.Tag != asn1.TagSequence || !list.IsCompound {
+		return errDamaged()
+	}
+	for rest := list.Bytes; len(rest) > 0; {
+		if r.bags == 0 {
+			return invalid("it has more than %d parts", MaxBags)
+		}
+		r.bags--
+		var part T
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &part); err != nil {
+			return errDamaged()
+		}
+		if err := do(part); err != nil {
 			return err
 		}
 	}
@@ -141,19 +159,7 @@ func (r *reader) verify(m macData, content []byte) error {
 	return errPassword()
 }
 
-// count takes one part off the file's allowance.
-func (r *reader) count() error {
-	if r.bags == 0 {
-		return invalid("it has more than %d parts", MaxBags)
-	}
-	r.bags--
-	return nil
-}
-
 func (r *reader) safe(c contentInfo) error {
-	if err := r.count(); err != nil {
-		return err
-	}
 	var der []byte
 	switch c.Type.String() {
 	case oidData:
@@ -172,22 +178,10 @@ func (r *reader) safe(c contentInfo) error {
 	default:
 		return invalid("a part of it is encrypted for a certificate, not by a password; export it with a password")
 	}
-	var bags []safeBag
-	if err := parse(der, &bags); err != nil {
-		return err
-	}
-	for _, b := range bags {
-		if err := r.bag(b); err != nil {
-			return err
-		}
-	}
-	return nil
+	return each(r, der, r.bag)
 }
 
 func (r *reader) bag(b safeBag) error {
-	if err := r.count(); err != nil {
-		return err
-	}
 	switch b.Type.String() {
 	case oidCertificateBag:
 		return r.certificate(b.Value.Bytes)
@@ -259,7 +253,11 @@ func supported(key crypto.PrivateKey) (crypto.PrivateKey, error) {
 func parse(in []byte, out any) error {
 	rest, err := asn1.Unmarshal(in, out)
 	if err != nil || len(rest) > 0 {
-		return invalid("it is not PKCS#12 in DER, or damaged; check that it was encoded in base64 once and whole")
+		return errDamaged()
 	}
 	return nil
+}
+
+func errDamaged() error {
+	return invalid("it is not PKCS#12 in DER, or damaged; check that it was encoded in base64 once and whole")
 }
