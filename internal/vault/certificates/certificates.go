@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/audit"
@@ -146,7 +147,7 @@ func (s *Service) find(ctx context.Context, v *object.Vault, r object.Ref) (obje
 		return e, err
 	}
 	st, serr := stateOf(head.Head)
-	if serr == nil && st.Pending != nil && st.Pending.Version == r.Version {
+	if serr == nil && st.Pending != nil && strings.EqualFold(st.Pending.Version, r.Version) {
 		return head, nil
 	}
 	return e, err

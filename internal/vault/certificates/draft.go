@@ -82,7 +82,7 @@ func (s *Service) exportMade(ctx context.Context, m keys.Made) (crypto.PrivateKe
 func exportKey(k keystore.Private) (crypto.PrivateKey, error) {
 	e, ok := k.(keystore.Exporter)
 	if !ok {
-		return nil, fault.New(fault.Invalid, "BadParameter", "The key cannot leave the HSM that holds it; set exportable to false in key_props.")
+		return nil, fault.New(fault.Invalid, "BadParameter", "The key cannot leave the HSM that holds it. Set exportable and reuse_key to false in key_props, and use issuer Self.")
 	}
 	return e.Export()
 }
