@@ -21,7 +21,7 @@ test: ## install what tests need, check everything, run every test
 	scripts/check-format
 	go vet $(PACKAGES)
 	go vet -C tools ./... && go test -C tools ./...
-	$(MAKE) --no-print-directory lint verify
+	$(MAKE) --no-print-directory lint verify conformance
 	$(MAKE) --no-print-directory race
 
 race: ## run every test with the race detector, without installing or checking anything else
