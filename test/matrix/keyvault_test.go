@@ -39,6 +39,11 @@ var needs = map[string]row{
 	"SecretRecover":      {"secrets/recover/action", ""},
 	"SecretPurge":        {"secrets/purge/action", ""},
 
+	"SecretBackup":       {"secrets/backup/action", ""},
+	"SecretRestore":      {"secrets/restore/action", `{"value":"AAAA"}`},
+
+	"KeyBackup":       {"keys/backup/action", ""},
+	"KeyRestore":      {"keys/restore/action", `{"value":"AAAA"}`},
 	"KeyCreate":       {"keys/create/action", `{"kty":"EC"}`},
 	"KeyImport":       {"keys/import/action", jwk},
 	"KeyGet":          {"keys/read", ""},

@@ -52,6 +52,8 @@ func New(d object.Deps, store keystore.Keystore) *Service {
 		object.ListDeleted:  "keys/read",
 		object.Recover:      "keys/recover/action",
 		object.Purge:        "keys/purge/action",
+		object.Backup:       "keys/backup/action",
+		object.Restore:      "keys/restore/action",
 	})}
 }
 

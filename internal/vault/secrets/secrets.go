@@ -60,6 +60,8 @@ func New(d object.Deps) *Service {
 		object.ListDeleted:  "secrets/readMetadata/action",
 		object.Recover:      "secrets/recover/action",
 		object.Purge:        "secrets/purge/action",
+		object.Backup:       "secrets/backup/action",
+		object.Restore:      "secrets/restore/action",
 	})}
 }
 

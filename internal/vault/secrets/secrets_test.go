@@ -249,3 +249,54 @@ func TestPurgeProtectionHoldsUntilRetentionEnds(t *testing.T) {
 		t.Errorf("purge: %v, want PurgeProtected", err)
 	}
 }
+
+func TestRestoreBringsBackEveryVersion(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		f := vaulttest.New(t, db)
+		s := secrets.New(f.Deps)
+		ctx := t.Context()
+		first := set(t, f, s, "a", "one")
+		f.Advance(time.Hour)
+		second := set(t, f, s, "a", "canary-two")
+
+		blob, err := s.Backup(ctx, f.Caller, ref("a"))
+		if err != nil || strings.Contains(string(blob), "canary") {
+			t.Fatal("backup", err)
+		}
+		if _, err := s.Restore(ctx, f.Caller, vaulttest.Vault, blob); !fault.Is(err, fault.Conflict) {
+			t.Errorf("restore over a live secret: %v", err)
+		}
+		if _, err := s.Delete(ctx, f.Caller, ref("a")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Restore(ctx, f.Caller, vaulttest.Vault, blob); !fault.HasCode(err, "ObjectIsDeletedButRecoverable") {
+			t.Errorf("restore over a deleted secret: %v", err)
+		}
+		if err := s.Purge(ctx, f.Caller, ref("a")); err != nil {
+			t.Fatal(err)
+		}
+		for i := range blob {
+			if i%7 == 0 {
+				bad := slices.Clone(blob)
+				bad[i] ^= 1
+				if _, err := s.Restore(ctx, f.Caller, vaulttest.Vault, bad); !fault.Is(err, fault.Invalid) {
+					t.Fatalf("a backup with byte %d flipped: %v", i, err)
+				}
+			}
+		}
+
+		e, err := s.Restore(ctx, f.Caller, vaulttest.Vault, blob)
+		if err != nil || e.Version.ID != second.Version.ID || !e.Version.Created.Equal(second.Version.Created) {
+			t.Fatalf("restored %+v: %v", e, err)
+		}
+		f.Reopen()
+		s = secrets.New(f.Deps)
+		if _, b, err := s.Get(ctx, f.Caller, object.Ref{Vault: vaulttest.Vault, Name: "a", Version: first.Version.ID}); err != nil || b.Value != "one" {
+			t.Errorf("first version: %v", err)
+		}
+		third := set(t, f, s, "a", "three")
+		if l, err := s.Versions(ctx, f.Caller, ref("a"), object.Page{Limit: 25}); err != nil || len(l.Entries) != 3 || l.Entries[2].Version.ID != third.Version.ID {
+			t.Errorf("versions after restore: %+v %v", l, err)
+		}
+	})
+}

@@ -30,6 +30,8 @@ func Operations(s *keys.Service) []wire.Operation {
 		{Name: "KeyGetDeleted", Method: "GET", Path: "/deletedkeys/{name}", Handle: d.getDeleted},
 		{Name: "KeyListDeleted", Method: "GET", Path: "/deletedkeys", Handle: d.listDeleted},
 		{Name: "KeyRecover", Method: "POST", Path: "/deletedkeys/{name}/recover", Handle: d.recover},
+		{Name: "KeyBackup", Method: "POST", Path: "/keys/{name}/backup", Handle: d.backup},
+		{Name: "KeyRestore", Method: "POST", Path: "/keys/restore", Handle: d.restore},
 		{Name: "KeyPurge", Method: "DELETE", Path: "/deletedkeys/{name}", Handle: d.purge},
 	}
 }

@@ -21,6 +21,8 @@ func Operations(s *secrets.Service) []wire.Operation {
 		{Name: "SecretGetDeleted", Method: "GET", Path: "/deletedsecrets/{name}", Handle: d.getDeleted},
 		{Name: "SecretListDeleted", Method: "GET", Path: "/deletedsecrets", Handle: d.listDeleted},
 		{Name: "SecretRecover", Method: "POST", Path: "/deletedsecrets/{name}/recover", Handle: d.recover},
+		{Name: "SecretBackup", Method: "POST", Path: "/secrets/{name}/backup", Handle: d.backup},
+		{Name: "SecretRestore", Method: "POST", Path: "/secrets/restore", Handle: d.restore},
 		{Name: "SecretPurge", Method: "DELETE", Path: "/deletedsecrets/{name}", Handle: d.purge},
 	}
 }

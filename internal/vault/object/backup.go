@@ -1,0 +1,150 @@
+package object
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/seal"
+)
+
+// Backup and Restore are operations that all kinds have.
+const (
+	Backup  Operation = "Backup"
+	Restore Operation = "Restore"
+)
+
+// maxBackup bounds the versions of a backup (contract §2.4), maxBlob its bytes.
+const (
+	maxBackup = 500
+	maxBlob   = 32 << 20
+)
+
+// snapshot is an object with all its versions, as a backup holds it.
+type snapshot struct {
+	Kind     Kind      `json:"kind"`
+	Head     Head      `json:"head"`
+	Versions []Version `json:"versions"` // oldest first
+}
+
+// blobFormat begins every backup: what it is, and the version of its form.
+const blobFormat = "CHB1"
+
+// pack encrypts a snapshot under a key of its own, which the root key wraps: a backup
+// opens in every vault of this installation and nowhere else.
+func (vs *Vaults) pack(s snapshot) ([]byte, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	box, wrapped, err := vs.root.NewDataKey("backup")
+	if err != nil {
+		return nil, err
+	}
+	blob := binary.BigEndian.AppendUint16([]byte(blobFormat), uint16(len(wrapped)))
+	blob = append(blob, wrapped...)
+	return append(blob, box.Seal(seal.Identity{Kind: "backup"}, plain)...), nil
+}
+
+// unpack opens what pack made.
+func (vs *Vaults) unpack(k Kind, blob []byte) (snapshot, error) {
+	var s snapshot
+	refused := fault.New(fault.Invalid, "BadParameter", "The value is not a backup of a %s of this installation.", k.Noun())
+	rest, ok := strings.CutPrefix(string(blob), blobFormat)
+	if !ok || len(blob) > maxBlob || len(rest) < 2 {
+		return s, refused
+	}
+	n := int(binary.BigEndian.Uint16([]byte(rest)))
+	if len(rest) < 2+n {
+		return s, refused
+	}
+	box, err := vs.root.OpenDataKey("backup", []byte(rest[2:2+n]))
+	if err != nil {
+		return s, refused
+	}
+	plain, err := box.Open(seal.Identity{Kind: "backup"}, []byte(rest[2+n:]))
+	if err != nil {
+		return s, refused
+	}
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return s, err
+	}
+	if s.Kind != k {
+		return s, refused
+	}
+	return s, nil
+}
+
+// Backup returns a live object with all its versions as an opaque blob.
+func (s *Shelf) Backup(ctx context.Context, c access.Caller, r Ref) (blob []byte, err error) {
+	err = s.Call(ctx, c, Backup, r, func(v *Vault) error {
+		e, err := v.Read(ctx, s.kind, r.Name, "")
+		if err != nil {
+			return err
+		}
+		if e.Head.Managed {
+			return isManaged(s.kind, "backup")
+		}
+		versions, _, err := v.Versions(ctx, s.kind, r.Name, 0, maxBackup+1)
+		if err != nil {
+			return err
+		}
+		if len(versions) > maxBackup {
+			return fault.New(fault.Invalid, "BadParameter", "The %s has more than %d versions; a backup holds no more.", s.kind.Noun(), maxBackup)
+		}
+		if blob, err = s.Vaults.pack(snapshot{Kind: s.kind, Head: e.Head, Versions: versions}); err != nil {
+			return err
+		}
+		return s.Done(ctx, c, Backup, r, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return blob, nil
+}
+
+// Restore brings back what Backup made, with its versions, ids and times. A name that
+// exists, deleted or not, is fault.Conflict.
+func (s *Shelf) Restore(ctx context.Context, c access.Caller, vault string, blob []byte) (e Entry, err error) {
+	err = s.Call(ctx, c, Restore, Ref{Vault: vault}, func(v *Vault) error {
+		snap, err := s.Vaults.unpack(s.kind, blob)
+		if err != nil {
+			return err
+		}
+		return s.Transact(ctx, func(ctx context.Context) error {
+			if e, err = v.restore(ctx, snap); err != nil {
+				return err
+			}
+			return s.Done(ctx, c, Restore, Ref{Vault: vault, Name: snap.Head.Name, Version: snap.Head.Latest}, nil)
+		})
+	})
+	return e, err
+}
+
+func (v *Vault) restore(ctx context.Context, s snapshot) (e Entry, err error) {
+	name := strings.ToLower(s.Head.Name)
+	err = v.change(ctx, func(t *turn) error {
+		was, err := v.find(ctx, s.Kind, name, "")
+		switch {
+		case err == nil && !was.Head.Deleted.IsZero():
+			return isDeleted(s.Kind, s.Head.Name)
+		case err == nil:
+			return fault.New(fault.Conflict, "Conflict", "There was a conflict restoring the %s %s: a %s of that name exists. Restore cannot be performed on a non-unique %s identifier.",
+				s.Kind.Noun(), s.Head.Name, s.Kind.Noun(), s.Kind.Noun())
+		case !fault.Is(err, fault.NotFound):
+			return err
+		}
+		for i, x := range s.Versions {
+			if err := t.put(ctx, Row{Kind: s.Kind, Name: name, Version: x.ID, Position: int64(i + 1)}, x, 0); err != nil {
+				return err
+			}
+			e.Version = x
+		}
+		e.Vault, e.Head = v, s.Head
+		return t.put(ctx, Row{Kind: s.Kind, Name: name, Position: int64(len(s.Versions))}, s.Head, 0)
+	})
+	return e, err
+}
