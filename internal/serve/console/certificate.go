@@ -76,6 +76,9 @@ func (v *visit) next(d inventory.Detail) page.Next {
 		n.Tone, n.Title, n.Text = view.Warn, "Nobody knows when it expires.", "Its dates are unreadable: "+view.Clean(view.Or(d.ParseError, "see the findings"))+"."
 	case d.Stage == inventory.Managed:
 		n.Title, n.Text = "It renews itself.", "Its lineage replaces it before it expires, "+until+"."
+		if v.c.Lineages != nil {
+			n.Actions = slices.Insert(n.Actions, 0, page.Action{Text: "Show its lineage", Href: lineagePath(d.Lineage), Primary: true})
+		}
 	case d.Status == inventory.StatusExpired && present:
 		n.Tone, n.Title, n.Text = view.Bad, "It expired "+until+" and is still in use.", "Whoever connects there is warned or turned away."
 	case d.Status == inventory.StatusExpired:
@@ -84,6 +87,12 @@ func (v *visit) next(d inventory.Detail) page.Next {
 		n.Tone, n.Title, n.Text = view.Warn, "It expires "+until+", and nobody renews it.", "Whoever owns it must replace it before then."
 	default:
 		n.Tone, n.Title, n.Text = view.Info, "Nothing is due.", "It expires "+until+". Nobody renews it by then unless it is adopted."
+	}
+	if v.c.Lineages != nil && d.Stage != inventory.Managed && !d.CA && !d.NotAfter.IsZero() {
+		n.Actions = slices.Insert(n.Actions, 0, page.Action{Text: "Adopt…", Href: certificatePath(d.SHA256) + "/adopt", Primary: true})
+	}
+	if v.c.Requests != nil && revocable(d) {
+		n.Actions = append(n.Actions, page.Action{Text: "Revoke…", Href: certificatePath(d.SHA256) + "/revoke", Danger: true})
 	}
 	return n
 }

@@ -44,11 +44,17 @@ func (c *Console) connections(v *visit) error {
 
 func connectionPath(id string) string { return "/connections/" + url.PathEscape(id) }
 
+func (c *Console) connector(name string) (Connector, bool) {
+	at := slices.IndexFunc(c.Connectors, func(k Connector) bool { return k.Name == name })
+	if at < 0 {
+		return Connector{}, false
+	}
+	return c.Connectors[at], true
+}
+
 func (c *Console) connectorTitle(name string) string {
-	for _, k := range c.Connectors {
-		if k.Name == name {
-			return k.Title
-		}
+	if k, ok := c.connector(name); ok {
+		return k.Title
 	}
 	return view.Clean(name)
 }
@@ -139,18 +145,24 @@ func (c *Console) newConnection(v *visit) error {
 }
 
 func (c *Console) connectionForm(name string) (page.Form, Connector, error) {
-	at := slices.IndexFunc(c.Connectors, func(k Connector) bool { return k.Name == name })
-	if at < 0 {
-		return page.Form{}, Connector{}, none("There is no such connector. The page Connections lists all.")
+	k, ok := c.connector(name)
+	if !ok {
+		return page.Form{}, k, none("There is no such connector. The page Connections lists all.")
 	}
-	k := c.Connectors[at]
 	f := page.Form{
 		Crumbs: []view.Link{{Text: "Connections", Href: "/connections"}}, Title: "Connect " + k.Title, Lead: k.Summary,
 		Action: "/connections/new?" + url.Values{"connector": {k.Name}}.Encode(), Submit: "Connect", Cancel: "/connections",
 		Fields: []page.Field{{Name: "name", Label: "Name", Help: "What you call it here.", Required: true}},
 	}
-	for _, x := range k.Fields {
-		field := page.Field{Name: settingPrefix + x.Name, Label: x.Name, Help: x.Help, Required: x.Required, Kind: map[string]string{
+	f.Fields = append(f.Fields, settingFields(k.Fields)...)
+	return f, k, nil
+}
+
+// settingFields are the fields of a form that a connector's schema asks for.
+func settingFields(list []ConnectorField) []page.Field {
+	var fields []page.Field
+	for _, x := range list {
+		field := page.Field{Name: settingPrefix + x.Name, Label: x.Name, Help: x.Help, Required: x.Required && x.Type != "boolean", Kind: map[string]string{
 			"secret": "secret", "number": "number", "boolean": "check", "list": "lines",
 		}[x.Type]}
 		if x.Type == "list" {
@@ -165,9 +177,9 @@ func (c *Console) connectionForm(name string) (page.Form, Connector, error) {
 				field.Options = append(field.Options, page.Option{Value: o, Text: o})
 			}
 		}
-		f.Fields = append(f.Fields, field)
+		fields = append(fields, field)
 	}
-	return f, k, nil
+	return fields
 }
 
 // settingPrefix keeps a setting called "name" apart from the connection's name.
@@ -179,7 +191,7 @@ func (c *Console) createConnection(v *visit) error {
 	if err != nil {
 		return err
 	}
-	settings, err := v.settings(k)
+	settings, err := v.settings(k.Fields)
 	if err != nil {
 		return v.again(f, err)
 	}
@@ -191,9 +203,9 @@ func (c *Console) createConnection(v *visit) error {
 }
 
 // settings are the form's values as the connector's JSON; what was left empty is left out.
-func (v *visit) settings(k Connector) ([]byte, error) {
+func (v *visit) settings(fields []ConnectorField) ([]byte, error) {
 	values := map[string]any{}
-	for _, f := range k.Fields {
+	for _, f := range fields {
 		text := v.form(settingPrefix + f.Name)
 		if f.Type == "secret" {
 			text = v.r.PostFormValue(settingPrefix + f.Name) // spaces may belong to it

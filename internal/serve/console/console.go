@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/serve/console/asset"
 	"chatelaine.dev/internal/serve/console/view"
 )
@@ -24,6 +25,10 @@ type Deps struct {
 
 	Connections Connections
 	Connectors  []Connector
+	Lineages    Lineages // with Deployments, Vaults and Profiles
+	Deployments Deployments
+	Profiles    func() []profile.Profile
+	Requests    Requests // with Lineages
 
 	// VaultURL is the address of a vault for its users, such as
 	// https://payroll.localhost:8443.
@@ -78,6 +83,30 @@ func (c *Console) routes() {
 	c.page("GET /certificates/{sha256}/pem", c.certificatePEM)
 	estate.Entries = append(estate.Entries, view.Entry{Name: "Certificates", Href: "/certificates"})
 
+	if c.Lineages != nil {
+		c.page("GET /certificates/{sha256}/adopt", c.askAdopt)
+		c.page("POST /certificates/{sha256}/adopt", c.adopt)
+		c.page("GET /lineages", c.lineages)
+		c.page("GET /lineages/{id}", c.lineage)
+		c.page("GET /lineages/{id}/remove", c.askRemove)
+		c.page("POST /lineages/{id}/remove", c.removeLineage)
+		estate.Entries = append(estate.Entries, view.Entry{Name: "Lineages", Href: "/lineages"})
+	}
+	if c.Requests != nil {
+		c.page("GET /certificates/{sha256}/revoke", c.askRevoke)
+		c.page("POST /certificates/{sha256}/revoke", c.revoke)
+		c.page("GET /requests", c.requests)
+		c.page("GET /requests/{id}", c.request)
+		c.page("GET /requests/{id}/road", c.requestRoad)
+		c.page("POST /requests/{id}/approve", c.approve)
+		c.page("GET /requests/{id}/deny", c.askDeny)
+		c.page("POST /requests/{id}/deny", c.deny)
+		c.page("POST /requests/{id}/retry", c.retry)
+		c.page("POST /requests/{id}/cancel", c.cancel)
+		c.page("GET /lineages/{id}/renew", c.askRenew)
+		c.page("POST /lineages/{id}/renew", c.renew)
+		estate.Entries = append(estate.Entries, view.Entry{Name: "Requests", Href: "/requests"})
+	}
 	find := view.Group{Name: "Find"}
 	c.page("GET /endpoints", c.endpoints)
 	find.Entries = append(find.Entries, view.Entry{Name: "Endpoints", Href: "/endpoints"})

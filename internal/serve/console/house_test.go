@@ -23,6 +23,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/serve/console"
 	"chatelaine.dev/internal/serve/console/consoletest"
+	"chatelaine.dev/internal/serve/web"
 	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/storagetest"
 	"chatelaine.dev/internal/vault"
@@ -66,7 +67,7 @@ func open(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server = httptest.NewTLSServer(door)
+	h.server = httptest.NewTLSServer(web.Wrap(door, web.Options{Log: slog.New(slog.DiscardHandler), Now: h.access.Time, MaxBody: 1 << 20}))
 	t.Cleanup(h.server.Close)
 	return h
 }

@@ -1,8 +1,8 @@
 package console
 
 import (
-	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -10,12 +10,13 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
+	"chatelaine.dev/internal/serve/web"
 )
 
 // fail turns an error into a page, here and nowhere else: what happened, what to do
 // next, and who can do it.
 func (v *visit) fail(err error) {
-	f := fault.Of(err)
+	f := web.Fault(err)
 	if f.Kind == fault.Unauthenticated {
 		v.askToSignIn(f)
 		return
@@ -25,9 +26,7 @@ func (v *visit) fail(err error) {
 	if refusal := (*access.Refusal)(nil); errors.As(err, &refusal) {
 		p.Text = "You have no role that allows " + string(refusal.Action) + " at " + string(refusal.Scope) + "."
 	}
-	if f.Kind == fault.Internal && !errors.Is(err, context.Canceled) {
-		v.c.Log.ErrorContext(v.ctx(), "console request", "method", v.r.Method, "path", v.r.URL.Path, "correlation", v.from.Correlation, "error", err)
-	}
+	web.EventOf(v.ctx()).Fail(err)
 	if v.fragment() {
 		err = v.show(status, p.Fragment())
 	} else if v.caller.Principal == "" {
@@ -36,7 +35,7 @@ func (v *visit) fail(err error) {
 		err = v.show(status, p.Show(v.shell(p.Title, "")))
 	}
 	if err != nil {
-		v.c.Log.ErrorContext(v.ctx(), "draw a problem", "correlation", v.from.Correlation, "error", err)
+		web.EventOf(v.ctx()).Add(slog.Any("draw", err))
 		http.Error(v.w, "internal error", http.StatusInternalServerError)
 	}
 }

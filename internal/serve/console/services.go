@@ -8,7 +8,10 @@ import (
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/lifecycle/connection"
+	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -71,6 +74,33 @@ type Connections interface {
 	Delete(ctx context.Context, c access.Caller, id string) error
 }
 
+// Lineages keeps the lines of certificates; *lineage.Service is one.
+type Lineages interface {
+	List(ctx context.Context, c access.Caller, q lineage.Query) ([]lineage.Lineage, error)
+	Get(ctx context.Context, c access.Caller, id string) (lineage.Lineage, error)
+	Members(ctx context.Context, c access.Caller, id string) ([]lineage.Member, error)
+	Adopt(ctx context.Context, c access.Caller, a lineage.Adoption) (lineage.Lineage, error)
+	Remove(ctx context.Context, c access.Caller, id string) error
+}
+
+// Deployments tells what is on its way to its place; *deployment.Service is one.
+type Deployments interface {
+	List(ctx context.Context, c access.Caller, q deployment.Query) ([]deployment.Deployment, error)
+}
+
+// Requests is the road on which certificates are asked for; *enrollment.Service is one.
+type Requests interface {
+	List(ctx context.Context, c access.Caller, q enrollment.Query) ([]enrollment.Request, error)
+	Get(ctx context.Context, c access.Caller, id string) (enrollment.Request, error)
+	Create(ctx context.Context, c access.Caller, d enrollment.Draft) (enrollment.Request, error)
+	Approve(ctx context.Context, c access.Caller, id, comment string) (enrollment.Request, error)
+	Deny(ctx context.Context, c access.Caller, id, comment string) (enrollment.Request, error)
+	Retry(ctx context.Context, c access.Caller, id string) (enrollment.Request, error)
+	Cancel(ctx context.Context, c access.Caller, id string) (enrollment.Request, error)
+	RevokeNow(ctx context.Context, c access.Caller, d enrollment.RevokeDraft) (enrollment.Request, error)
+	RequestRevocation(ctx context.Context, c access.Caller, d enrollment.RevokeDraft) (enrollment.Request, error)
+}
+
 // Connector is what a form needs to know of a connector's definition.
 type Connector struct {
 	Name    string
@@ -78,6 +108,7 @@ type Connector struct {
 	Summary string   // the first paragraph of its readme
 	Kinds   []string // what it offers: source, target…
 	Fields  []ConnectorField
+	Place   []ConnectorField // of a target: what says where one certificate goes
 }
 
 // ConnectorField is one setting. Type is text, secret, number, boolean or list.

@@ -3,11 +3,10 @@ package console
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"net"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/serve/console/view"
+	"chatelaine.dev/internal/serve/web"
 )
 
 // visit is one request of a browser.
@@ -42,28 +42,18 @@ func (c *Console) page(pattern string, h handler) {
 			return err
 		}
 		v.caller = caller.From(v.from)
+		web.EventOf(v.ctx()).Caller(v.caller)
 		return h(v)
 	})
 }
 
 func (c *Console) serve(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{c: c, w: w, r: r, now: c.Now(), from: originOf(r)}
-		w.Header().Set("X-Request-Id", v.from.Correlation)
+		v := &visit{c: c, w: w, r: r, now: c.Now(), from: web.Origin(r)}
 		if err := h(v); err != nil {
 			v.fail(err)
 		}
 	})
-}
-
-func originOf(r *http.Request) access.Origin {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return access.Origin{Address: address, Agent: r.UserAgent(), Correlation: hex.EncodeToString(id[:])}
 }
 
 func (v *visit) ctx() context.Context { return v.r.Context() }
@@ -81,13 +71,34 @@ func (v *visit) fragment() bool { return v.r.Header.Get("HX-Request") == "true" 
 func (v *visit) shell(title, here string) view.Shell {
 	s := view.Shell{
 		Title: title, Here: here, Person: view.Clean(view.Or(v.caller.Name, v.caller.Principal)),
-		Menu: v.c.menu, Assets: v.c.assets, Theme: v.theme(), Back: "/",
+		Menu: v.menu(), Assets: v.c.assets, Theme: v.theme(), Back: "/",
 		Notice: noticeOf(v.query("did")),
 	}
 	if v.r.Method == http.MethodGet {
 		s.Back = v.r.URL.RequestURI()
 	}
 	return s
+}
+
+// menu is the navigation with what waits there.
+func (v *visit) menu() []view.Group {
+	waiting, err := v.waiting()
+	if err != nil { // the page itself will say what is broken
+		web.EventOf(v.ctx()).Add(slog.Any("waiting", err))
+	}
+	if waiting == "" {
+		return v.c.menu
+	}
+	menu := slices.Clone(v.c.menu)
+	for i := range menu {
+		menu[i].Entries = slices.Clone(menu[i].Entries)
+		for j := range menu[i].Entries {
+			if e := &menu[i].Entries[j]; e.Href == "/requests" {
+				e.Href, e.Count, e.Waits = "/requests?state=pending", waiting, "wait for an approval"
+			}
+		}
+	}
+	return menu
 }
 
 // noticeOf is what is said after an action; the address names it, so that a page can be
@@ -104,6 +115,20 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.Bad, Title: "The connection does not work.", Text: "What the other side answered is below."}
 	case "connection-deleted":
 		return view.Notice{Tone: view.OK, Title: "The connection was deleted."}
+	case "adopted":
+		return view.Notice{Tone: view.OK, Title: "Adopted.", Text: "From now on it renews itself. Renew it now if the certificate that is there should go."}
+	case "let-go":
+		return view.Notice{Tone: view.OK, Title: "The lineage is gone. Its certificates are where they were."}
+	case "asked":
+		return view.Notice{Tone: view.OK, Title: "The request is on its way.", Text: "This page follows it."}
+	case "approved":
+		return view.Notice{Tone: view.OK, Title: "Approved."}
+	case "denied":
+		return view.Notice{Tone: view.OK, Title: "Denied."}
+	case "retried":
+		return view.Notice{Tone: view.OK, Title: "It is tried again from the step that failed."}
+	case "canceled":
+		return view.Notice{Tone: view.OK, Title: "The request was canceled."}
 	}
 	return view.Notice{}
 }

@@ -48,6 +48,7 @@ func pages() map[string]func(view.Shell) templ.Component {
 		"audit":           trail().Show,
 		"connections":     connections().Show,
 		"connection":      page.Connection{Name: "web-1", State: chip(view.OK, "works"), Test: "/connections/1/test", Settings: []page.Prop{{Name: "root", Text: "/etc/nginx/tls", Mono: true}, {Name: "password", Text: "set, and never shown"}}, Props: []page.Prop{{Name: "Connector", Text: "Files"}}, Next: page.Next{Actions: []page.Action{{Text: "Delete…", Href: "/connections/1/delete", Danger: true}}}}.Show,
+		"adopt":           adopt().Show,
 		"revoke":          revoke().Show,
 		"sign-in":         page.SignIn{}.Show,
 		"sign-in-link":    page.SignIn{Token: "t", Wrong: "This link was used before, or it is too old. Start the server again for a new one, or sign in with user and password."}.Show,
@@ -58,7 +59,7 @@ func pages() map[string]func(view.Shell) templ.Component {
 
 func shell(here, title string, assets *asset.Set) view.Shell {
 	return view.Shell{Title: title, Here: here, Person: "admin", Assets: assets, Back: here, Menu: []view.Group{
-		{Entries: []view.Entry{{Name: "Overview", Href: "/"}, {Name: "Certificates", Href: "/certificates"}, {Name: "Lineages", Href: "/lineages"}, {Name: "Requests", Href: "/requests", Count: 3, Waits: "wait for an approval"}}},
+		{Entries: []view.Entry{{Name: "Overview", Href: "/"}, {Name: "Certificates", Href: "/certificates"}, {Name: "Lineages", Href: "/lineages"}, {Name: "Requests", Href: "/requests", Count: "3", Waits: "wait for an approval"}}},
 		{Name: "Find", Entries: []view.Entry{{Name: "Discovery", Href: "/discovery"}, {Name: "Endpoints", Href: "/endpoints"}}},
 		{Name: "Keep", Entries: []view.Entry{{Name: "Vaults", Href: "/vaults"}}},
 		{Name: "Govern", Entries: []view.Entry{{Name: "Audit", Href: "/audit"}, {Name: "Connections", Href: "/connections"}}},
@@ -227,7 +228,7 @@ func lineage() page.Lineage {
 		Next:     page.Next{Tone: view.Bad, Title: "The new certificate is not installed.", Text: "The reload command on pan-hq ended with 1: configuration locked.", Actions: []page.Action{{Text: "Renew now", Href: "/lineages/2/renew", Primary: true}}},
 		Wanted:   []page.Prop{{Name: "Names", List: []string{"vpn.corp.example"}}, {Name: "Profile", Text: "tls-server"}, {Name: "Renews", Text: "at two thirds of its lifetime"}, {Name: "Owner", Text: "Network"}},
 		Targets:  []page.Target{{Where: "/etc/nginx/tls", With: "files on web-1", State: chip(view.Bad, "rolled back"), Message: "check command ended with 1", At: now, When: "2 hours ago"}, {Where: "10.0.0.1:443", With: "handshake", State: chip(view.OK, "proved"), Message: "serves the new certificate", At: now, When: "2 hours ago"}},
-		Versions: []page.Version{{Name: link("vpn.corp.example", "/certificates/n"), Serial: "0a:1b", State: chip(view.Warn, "issued"), Life: life(90, 0), Issuer: "Chatelaine Issuing CA"}, {Name: link("vpn.corp.example", "/certificates/o"), Serial: "ff:1b", State: chip(view.OK, "served"), Life: life(9, 81), Issuer: "LocalRoot"}},
+		Versions: []page.Version{{Name: link("0a1b2c3d4e5f6071", "/certificates/n"), State: chip(view.OK, "current"), Life: life(90, 0), From: "request", Request: link("request", "/requests/1"), Since: "2 hours ago", At: now}, {Name: link("ff1b2c3d4e5f6071", "/certificates/o"), State: chip(view.None, "replaced"), Life: life(9, 81), From: "adopted", Since: "3 May 2026", At: in(-200)}},
 		Timeline: certificate().Timeline}
 }
 
@@ -271,4 +272,10 @@ func revoke() page.Form {
 		Preview: []page.Prop{{Name: "Serial", Text: "0a:1b:2c", Mono: true}, {Name: "Still served by", Link: link("14 installations, 3 owners", "/endpoints?q=a")}}, Warning: "14 places still serve it. Renew it first, or they stop working.",
 		Action: "/certificates/a/revoke", Danger: true, Submit: "Revoke", Cancel: "/certificates/a", Wrong: "The name does not match.",
 		Fields: []page.Field{{Name: "reason", Label: "Reason", Kind: "choice", Required: true, Options: []page.Option{{"superseded", "It was replaced"}, {"keyCompromise", "Its key may be known to others"}}}, {Name: "name", Label: "Type pay.example.com to confirm", Kind: "text", Required: true, Wrong: "Type exactly: pay.example.com"}}}
+}
+
+func adopt() page.Form {
+	return page.Form{Crumbs: []view.Link{link("Certificates", "/certificates"), link("pay.example.com", "/certificates/a")}, Title: "Adopt pay.example.com", Lead: "A lineage takes over: it asks for the next certificate in time, keeps it in a vault, installs it, and proves by a handshake that it is served.",
+		Preview: []page.Prop{{Name: "Expires", Text: "in 4 days"}}, TabsLabel: "Install over", Tabs: []page.Tab{{"nothing: only renew and keep", "/a", false}, {"web-1", "/b", true}}, Action: "/a", Submit: "Adopt", Cancel: "/b",
+		Fields: []page.Field{{Name: "name", Label: "Name", Value: "pay.example.com", Required: true}, {Name: "profile", Label: "Profile", Kind: "choice", Required: true, Options: []page.Option{{"tls-server", "tls-server"}}}, {Name: "setting-chain", Label: "chain", Help: "File that gets the certificate with its chain.", Required: true}, {Name: "setting-sep", Label: "append the root", Kind: "check"}}}
 }
