@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/serve/api"
+	"chatelaine.dev/internal/serve/console"
 	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
 	certificateDoor "chatelaine.dev/internal/serve/keyvault/certificates"
@@ -96,9 +97,14 @@ func (a *App) control(d *doors) (http.Handler, error) {
 		_, _ = io.WriteString(w, map[bool]string{true: "ready\n", false: "starting\n"}[d.ready.Load()])
 	})
 	mux.Handle("/api/v1/", api.New(api.Deps{
-		Version: Version, Tokens: a.Tokens, Vaults: a.Vaults, Log: a.log,
-		Audit: a.Audit(), Authorities: a.Authorities, Issuance: a.Issuance,
+		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Audit: a.Audit(),
+		Authorities: a.Authorities, Issuance: a.Issuance, Revocation: a.Revocation, Directory: a.Directory, Sessions: a.sessions,
 	}))
+	pages, err := console.New(a.consoleDeps(d.url))
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", pages)
 	return mux, nil
 }
 

@@ -21,50 +21,56 @@ func modelOfVault(v *object.Vault) vaultModel {
 	return vaultModel{Name: v.Name, Created: v.Settings.Created, RetentionDays: v.Settings.RetentionDays, PurgeProtection: v.Settings.PurgeProtection}
 }
 
+const (
+	readVaults  access.Action = "Chatelaine/vaults/read"
+	writeVaults access.Action = "Chatelaine/vaults/write"
+)
+
 func (a *door) vaultOperations() {
-	register(a, operation{id: "listVaults", method: http.MethodGet, path: "/vaults", summary: "List vaults"}, "vaults", a.listVaults)
-	register(a, operation{id: "getVault", method: http.MethodGet, path: "/vaults/{vault}", summary: "Get a vault"}, "vaults", a.getVault)
-	register(a, operation{id: "createVault", method: http.MethodPut, path: "/vaults/{vault}", summary: "Create a vault", status: http.StatusCreated}, "vaults", a.createVault)
+	const tag = "vaults"
+	register(a, tag, operation{id: "listVaults", method: http.MethodGet, path: "/vaults", summary: "List vaults",
+		action: readVaults, scope: "/"}, a.listVaults)
+	register(a, tag, operation{id: "getVault", method: http.MethodGet, path: "/vaults/{vault}", summary: "Get a vault",
+		action: readVaults, scope: "/vaults/{vault}"}, a.getVault)
+	register(a, tag, operation{id: "createVault", method: http.MethodPut, path: "/vaults/{vault}", summary: "Create a vault",
+		action: writeVaults, scope: "/vaults/{vault}", status: http.StatusCreated}, a.createVault)
 }
 
-func (a *door) listVaults(ctx context.Context, c access.Caller, in *paging) (*page[vaultModel], error) {
+func (a *door) listVaults(ctx context.Context, c access.Caller, in *Paging) (*page[vaultModel], error) {
 	list, err := a.Vaults.List(ctx, c, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	var out page[vaultModel]
-	out.Body.Items = make([]vaultModel, 0, len(list))
-	for _, v := range list {
-		out.Body.Items = append(out.Body.Items, modelOfVault(v))
+	items := make([]vaultModel, len(list))
+	for i, v := range list {
+		items[i] = modelOfVault(v)
 	}
-	if len(list) == in.Limit {
-		out.Body.Next = list[len(list)-1].Name
-	}
-	return &out, nil
+	return pageOf(items, in.nextOf(len(items), func(last int) string { return items[last].Name })), nil
 }
 
-type vaultOutput struct{ Body vaultModel }
+// VaultPath names a vault.
+type VaultPath struct {
+	Vault string `path:"vault" maxLength:"24"`
+}
 
-func (a *door) getVault(ctx context.Context, c access.Caller, in *struct {
-	Vault string `path:"vault"`
-}) (*vaultOutput, error) {
+func (a *door) getVault(ctx context.Context, c access.Caller, in *VaultPath) (*answer[vaultModel], error) {
 	v, err := a.Vaults.Get(ctx, c, in.Vault)
 	if err != nil {
 		return nil, err
 	}
-	return &vaultOutput{modelOfVault(v)}, nil
+	return &answer[vaultModel]{modelOfVault(v)}, nil
 }
 
 func (a *door) createVault(ctx context.Context, c access.Caller, in *struct {
-	Vault string `path:"vault"`
-	Body  struct {
+	VaultPath
+	Body struct {
 		RetentionDays   int  `json:"retentionDays,omitempty" minimum:"7" maximum:"90" default:"90"`
 		PurgeProtection bool `json:"purgeProtection,omitempty"`
 	}
-}) (*vaultOutput, error) {
+}) (*answer[vaultModel], error) {
 	v, err := a.Vaults.Create(ctx, c, in.Vault, object.Settings{RetentionDays: in.Body.RetentionDays, PurgeProtection: in.Body.PurgeProtection})
 	if err != nil {
 		return nil, err
 	}
-	return &vaultOutput{modelOfVault(v)}, nil
+	return &answer[vaultModel]{modelOfVault(v)}, nil
 }

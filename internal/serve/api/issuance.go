@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/revocation"
+)
+
+func (a *door) issuanceOperations() {
+	const tag = "authorities"
+	register(a, tag, operation{id: "listProfiles", method: http.MethodGet, path: "/profiles", summary: "List profiles",
+		action: issuance.ReadProfiles, scope: "/"}, a.listProfiles)
+	register(a, tag, operation{id: "issueCertificate", method: http.MethodPost, path: "/profiles/{profile}/certificates", summary: "Issue a certificate for a CSR",
+		action: issuance.IssueCertificates, scope: "/authorities/{authority}/profiles/{profile}", status: http.StatusCreated}, a.issueCertificate)
+	register(a, tag, operation{id: "listIssued", method: http.MethodGet, path: "/authorities/{authority}/certificates", summary: "List what an authority has issued, newest first",
+		action: issuance.ReadCertificates, scope: "/authorities/{authority}"}, a.listIssued)
+}
+
+func (a *door) revocationOperations() {
+	register(a, "authorities", operation{id: "revokeIssued", method: http.MethodPost, path: "/authorities/{authority}/certificates/{serial}/revoke",
+		summary: "Revoke a certificate of an authority",
+		action:  revocation.RevokeCertificates, scope: "/authorities/{authority}"}, a.revokeIssued)
+}
+
+func (a *door) listProfiles(ctx context.Context, c access.Caller, _ *struct{}) (*page[profile.Profile], error) {
+	list, err := a.Issuance.Profiles(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(list, ""), nil
+}
+
+// issuedModel is a certificate that an authority has made.
+type issuedModel struct {
+	Authority   string    `json:"authority"`
+	Serial      string    `json:"serial"`
+	SHA256      string    `json:"sha256,omitempty"`
+	Profile     string    `json:"profile"`
+	Subject     string    `json:"subject"`
+	NotBefore   time.Time `json:"notBefore"`
+	NotAfter    time.Time `json:"notAfter"`
+	State       string    `json:"state" enum:"intended,issued,failed,revoked"`
+	RevokedAt   time.Time `json:"revokedAt,omitzero"`
+	Reason      string    `json:"reason,omitempty" doc:"of the revocation"`
+	Certificate string    `json:"certificate,omitempty" doc:"PEM"`
+	Chain       string    `json:"chain,omitempty" doc:"PEM, the issuing authority first, the root last"`
+}
+
+func modelOfIssued(x issuance.Certificate) issuedModel {
+	m := issuedModel{
+		Authority: x.Authority, Serial: x.Serial, SHA256: x.SHA256, Profile: x.Profile, Subject: x.Subject, NotBefore: x.NotBefore, NotAfter: x.NotAfter,
+		State: string(x.State), RevokedAt: x.RevokedAt, Reason: x.Reason,
+	}
+	if len(x.DER) > 0 {
+		m.Certificate = pemOf(x.DER)
+	}
+	return m
+}
+
+func (a *door) issueCertificate(ctx context.Context, c access.Caller, in *struct {
+	Profile string `path:"profile" maxLength:"63"`
+	Body    struct {
+		CSR          string         `json:"csr" doc:"PKCS #10, PEM. Its key is taken, and its names where none are given here"`
+		Authority    string         `json:"authority,omitempty" maxLength:"63" doc:"default: the profile's first"`
+		CommonName   string         `json:"commonName,omitempty" maxLength:"64"`
+		Names        *profile.Names `json:"names,omitempty" doc:"default: those of the CSR"`
+		ValidityDays int            `json:"validityDays,omitempty" minimum:"0" maximum:"36500" doc:"default: the profile's"`
+		Request      string         `json:"request,omitempty" maxLength:"128" doc:"an id of yours: the same again returns the same certificate"`
+	}
+}) (*answer[issuedModel], error) {
+	r := issuance.Request{
+		ID: in.Body.Request, Profile: in.Profile, Authority: in.Body.Authority, CSR: []byte(in.Body.CSR), CommonName: in.Body.CommonName,
+		Validity: time.Duration(in.Body.ValidityDays) * 24 * time.Hour,
+	}
+	if in.Body.Names != nil {
+		r.Names = *in.Body.Names
+	}
+	made, err := a.Issuance.Issue(ctx, c, r)
+	if err != nil {
+		return nil, err
+	}
+	m := modelOfIssued(made.Certificate)
+	m.Chain = pemOf(made.Chain...)
+	return &answer[issuedModel]{m}, nil
+}
+
+func (a *door) listIssued(ctx context.Context, c access.Caller, in *struct {
+	AuthorityPath
+	Paging
+	Profile string `query:"profile" maxLength:"63"`
+	State   string `query:"state" enum:"intended,issued,failed,revoked"`
+}) (*page[issuedModel], error) {
+	list, next, err := a.Issuance.List(ctx, c, issuance.Filter{Authority: in.Authority, Profile: in.Profile, State: issuance.State(in.State)}, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]issuedModel, len(list))
+	for i, x := range list {
+		items[i] = modelOfIssued(x)
+	}
+	return pageOf(items, next), nil
+}
+
+func (a *door) revokeIssued(ctx context.Context, c access.Caller, in *struct {
+	AuthorityPath
+	Serial string `path:"serial" maxLength:"128" doc:"hex"`
+	Body   struct {
+		Reason string `json:"reason,omitempty" enum:"unspecified,keyCompromise,cACompromise,affiliationChanged,superseded,cessationOfOperation,privilegeWithdrawn"`
+	}
+}) (*answer[issuedModel], error) {
+	x, err := a.Revocation.Revoke(ctx, c, revocation.Request{Authority: in.Authority, Serial: in.Serial, Reason: in.Body.Reason})
+	return answerOf(modelOfIssued(x), err)
+}
