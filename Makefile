@@ -32,7 +32,7 @@ lint: ## run the linters that .golangci.yml lists
 	$(TOOL) golangci-lint run $(PACKAGES)
 
 fmt: ## format every Go file
-	gofmt -w $$(git ls-files '*.go')
+	$$(go env GOROOT)/bin/gofmt -w $$(git ls-files '*.go')
 
 generate: ## write generated files again: templates, docs/dependencies.txt
 	scripts/generate
