@@ -15,6 +15,7 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/job"
+	"chatelaine.dev/internal/lifecycle/policy"
 	"chatelaine.dev/internal/pki/revocation"
 )
 
@@ -36,6 +37,7 @@ type App struct {
 	*core
 	*vaultFloor
 	*pkiFloor
+	*lifecycleFloor
 	doors *doors
 
 	link string // one-time console sign-in
@@ -70,6 +72,9 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if a.pkiFloor, err = a.openPKI(ctx, listeners); err != nil {
 		return a, fmt.Errorf("CA: %w", err)
 	}
+	if a.lifecycleFloor, err = a.openLifecycle(ctx); err != nil {
+		return a, fmt.Errorf("control plane: %w", err)
+	}
 	if err := a.bootstrap(ctx, listeners); err != nil {
 		return a, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -88,9 +93,11 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Deliver)
 	job.Handle(a.jobs, a.events.Prune)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
+	job.Handle(a.jobs, (&policy.Evaluation{Inventory: a.Inventory, Log: a.log}).Handle)
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
 		revocation.RebuildArgs{}: time.Minute,
+		policy.EvaluateArgs{}:    day,
 	} {
 		if err := a.jobs.Every(period, args); err != nil {
 			return err
