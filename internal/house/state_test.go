@@ -15,7 +15,7 @@ var changing = map[string]string{}
 
 // constants are calls whose result nobody changes afterwards: errors, patterns,
 // templates, addresses, conversions, and what is computed once.
-var constants = regexp.MustCompile(`^(errors\.New|fault\.New|fmt\.Errorf|must\w*|\w+\.Must\w*|\w+\.ParseFS|sync\.Once(Func|Values?)|` +
+var constants = regexp.MustCompile(`^(errors\.New|fault\.New|access\.System|fmt\.Errorf|must\w*|\w+\.Must\w*|\w+\.ParseFS|sync\.Once(Func|Values?)|` +
 	`time\.Date|big\.NewInt|new\(big\.Int\)\.\w+|strings\.NewReplacer|reflect\.TypeFor|reflect\.TypeOf|net\.ParseIP|elliptic\.\w+|maps\.\w+|slices\.\w+|` +
 	`\[\]byte|[A-Z]\w*|[a-z]+)$`)
 
