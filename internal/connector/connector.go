@@ -72,7 +72,7 @@ type Definition struct {
 	Title  string // for people
 	Readme string // Markdown: what it does, what it needs on the other side, what may go wrong
 	Config any    // zero value of the configuration struct; see Schema for its tags
-	Place  any    // targets only: zero value of the struct that says where one certificate goes
+	Place  any    // targets only: zero value of the struct that says where one certificate goes; no secrets
 
 	Source     Constructor[Source]
 	Target     Constructor[Target]
@@ -139,11 +139,25 @@ func (d Definition) Validate() error {
 	}
 	_, err := SchemaOf(d.Config)
 	if d.Place != nil {
-		_, placeErr := SchemaOf(d.Place)
-		err = errors.Join(err, placeErr)
+		err = errors.Join(err, checkPlace(d.Place))
 	}
 	if err != nil {
 		return fmt.Errorf("connector %q: %w", d.Name, err)
+	}
+	return nil
+}
+
+// checkPlace wants a place without secrets: places are shown and kept with the lineages
+// that use them, and credentials belong to the connection.
+func checkPlace(place any) error {
+	s, err := SchemaOf(place)
+	if err != nil {
+		return err
+	}
+	for _, f := range s {
+		if f.Type == Hidden {
+			return fmt.Errorf("setting %q of a place is a secret; move it to the configuration", f.Name)
+		}
 	}
 	return nil
 }

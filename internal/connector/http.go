@@ -61,4 +61,3 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return res, err
 }
-

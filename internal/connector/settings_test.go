@@ -176,6 +176,9 @@ func TestDefinitionMustBeWhole(t *testing.T) {
 		"nothing":       func(d *Definition) { d.Source = nil },
 		"config":        func(d *Definition) { d.Config = nil },
 		"place unasked": func(d *Definition) { d.Place = sample{} },
+		"secret place": func(d *Definition) {
+			d.Place, d.Target = sample{}, New(func(sample, Env) (Target, error) { return nil, nil })
+		},
 	} {
 		d := whole()
 		spoil(&d)

@@ -55,8 +55,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("setting %q: the program must be an absolute path", name)
 		}
 	}
-	if c.Timeout < 0 || c.Timeout > 600 {
-		return errors.New(`setting "timeout": want 1 to 600 seconds`)
+	if c.Timeout < 0 || c.Timeout > 120 {
+		return errors.New(`setting "timeout": want 1 to 120 seconds`)
 	}
 	return nil
 }

@@ -1,0 +1,158 @@
+package enrollment
+
+import (
+	"crypto"
+	"crypto/x509"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"chatelaine.dev/internal/connector"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/pki/profile"
+)
+
+const (
+	maxDER   = 64 << 10
+	maxChain = 10
+	// How far an issuer's clock may be ahead, and how much longer than asked for a
+	// certificate may live: authorities date back and round up.
+	clockSkew = 10 * time.Minute
+	rounding  = 25 * time.Hour
+)
+
+// checkAnswer looks at what an issuer sent back before anybody uses it. A certificate that
+// was not asked for is fault.Invalid: asking again would bring it again.
+func checkAnswer(w lineage.Wanted, csrDER []byte, a connector.Answer, now time.Time) (*x509.Certificate, error) {
+	if len(a.Certificate) == 0 || len(a.Certificate) > maxDER || len(a.Chain) > maxChain {
+		return nil, badAnswer("no certificate, or one of a size that none has")
+	}
+	leaf, err := x509.ParseCertificate(a.Certificate)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with something that is no certificate")
+	}
+	csr, err := x509.ParseCertificateRequest(csrDER)
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range []func() error{
+		func() error { return checkKey(leaf, csr) },
+		func() error { return checkNames(leaf, csr, w) },
+		func() error { return checkTime(leaf, w, now) },
+		func() error { return checkChain(leaf, a.Chain) },
+	} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	return leaf, nil
+}
+
+func badAnswer(format string, args ...any) error {
+	return fault.New(fault.Invalid, "BadAnswer", "the issuer answered with "+format, args...)
+}
+
+func checkKey(leaf *x509.Certificate, csr *x509.CertificateRequest) error {
+	k, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !k.Equal(csr.PublicKey) {
+		return badAnswer("a certificate for another key")
+	}
+	if leaf.IsCA {
+		return badAnswer("a certificate of an authority")
+	}
+	return nil
+}
+
+// checkNames wants exactly the names that were asked for: with fewer the service fails,
+// and more were approved by nobody.
+func checkNames(leaf *x509.Certificate, csr *x509.CertificateRequest, w lineage.Wanted) error {
+	got := namesOf(leaf.DNSNames, leaf.EmailAddresses)
+	want := namesOf(csr.DNSNames, csr.EmailAddresses)
+	for _, ip := range leaf.IPAddresses {
+		got = append(got, ip.String())
+	}
+	for _, ip := range csr.IPAddresses {
+		want = append(want, ip.String())
+	}
+	for _, u := range leaf.URIs {
+		got = append(got, u.String())
+	}
+	for _, u := range csr.URIs {
+		want = append(want, u.String())
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(slices.Compact(got), slices.Compact(want)) {
+		return badAnswer("a certificate for %d names that are not the %d that were asked for", len(got), len(want))
+	}
+	cn := strings.ToLower(leaf.Subject.CommonName)
+	if cn != "" && !strings.EqualFold(cn, w.CommonName) && !slices.Contains(got, cn) {
+		return badAnswer("a certificate with another common name")
+	}
+	return nil
+}
+
+// namesOf folds what has no case: host names, and the host of an address.
+func namesOf(dns, email []string) []string {
+	var names []string
+	for _, n := range dns {
+		names = append(names, strings.ToLower(strings.TrimSuffix(n, ".")))
+	}
+	for _, n := range email {
+		local, host, _ := strings.Cut(n, "@")
+		names = append(names, local+"@"+strings.ToLower(host))
+	}
+	return names
+}
+
+func checkTime(leaf *x509.Certificate, w lineage.Wanted, now time.Time) error {
+	switch {
+	case leaf.NotBefore.After(now.Add(clockSkew)):
+		return badAnswer("a certificate that is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
+	case !leaf.NotAfter.After(now):
+		return badAnswer("a certificate that expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
+	case w.Validity > 0 && leaf.NotAfter.Sub(leaf.NotBefore) > time.Duration(w.Validity)+rounding:
+		return badAnswer("a certificate that lives longer than asked for")
+	}
+	return nil
+}
+
+// checkChain follows the signatures from the leaf up.
+func checkChain(leaf *x509.Certificate, chain [][]byte) error {
+	below := leaf
+	for _, der := range chain {
+		if len(der) > maxDER {
+			return badAnswer("a chain of a size that none has")
+		}
+		issuer, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with a chain that is not readable")
+		}
+		if err := below.CheckSignatureFrom(issuer); err != nil {
+			return fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with a chain whose certificates did not sign each other")
+		}
+		below = issuer
+	}
+	return nil
+}
+
+// sameNames reports whether two sets of names are the same, however they are written.
+func sameNames(a, b profile.Names) bool {
+	x, y := spell(a), spell(b)
+	return slices.Equal(x, y)
+}
+
+func spell(n profile.Names) []string {
+	names := namesOf(n.DNS, n.Email)
+	for _, text := range n.IP {
+		if a, err := netip.ParseAddr(text); err == nil {
+			text = a.Unmap().String()
+		}
+		names = append(names, text)
+	}
+	names = append(names, n.URI...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
