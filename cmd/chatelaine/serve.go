@@ -13,10 +13,7 @@ import (
 	"chatelaine.dev/internal/config"
 )
 
-type serveOptions struct {
-	config.Config
-	files []string
-}
+type serveOptions struct{ config.Config }
 
 func serveCommand() *cobra.Command {
 	var o serveOptions
@@ -45,7 +42,6 @@ first administrator, whose credentials are then in DIR/bootstrap.`,
 	f.StringVar(&o.Domain, "domain", "", "DNS name; vaults are below it (default localhost)")
 	f.StringVar(&o.Database, "database", "", "postgres:// URL (default SQLite in the data folder)")
 	f.StringVar(&o.Status, "status", "", "address of the plain-HTTP listener for CRLs (default: the next port)")
-	f.StringSliceVar(&o.files, "files", nil, "folders below which the connector \"files\" may write")
 	return c
 }
 
@@ -58,9 +54,6 @@ func (o *serveOptions) apply(cmd *cobra.Command, c *config.Config) {
 		if cmd.Flags().Changed(name) {
 			*field[0] = *field[1]
 		}
-	}
-	if cmd.Flags().Changed("files") {
-		c.Files = o.files
 	}
 }
 

@@ -15,7 +15,10 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/job"
+	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/policy"
+	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/pki/revocation"
 )
 
@@ -69,6 +72,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if err != nil {
 		return a, err
 	}
+	a.feedInventory() // before the first event
 	if a.pkiFloor, err = a.openPKI(ctx, listeners); err != nil {
 		return a, fmt.Errorf("CA: %w", err)
 	}
@@ -93,11 +97,19 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Deliver)
 	job.Handle(a.jobs, a.events.Prune)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
+	job.Handle(a.jobs, a.Requests.HandleRun)
+	job.Handle(a.jobs, a.Requests.HandleSweep)
+	job.Handle(a.jobs, a.Deployments.HandleRun)
+	job.Handle(a.jobs, a.Deployments.HandleSweep)
+	job.Handle(a.jobs, a.Renewal.HandleTick)
 	job.Handle(a.jobs, (&policy.Evaluation{Inventory: a.Inventory, Log: a.log}).Handle)
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,
+		enrollment.SweepArgs{}:   time.Minute,
+		deployment.SweepArgs{}:   time.Minute,
+		renewal.TickArgs{}:       time.Minute,
 	} {
 		if err := a.jobs.Every(period, args); err != nil {
 			return err

@@ -24,6 +24,7 @@ import (
 	"chatelaine.dev/internal/storage/auditdb"
 	"chatelaine.dev/internal/storage/eventdb"
 	"chatelaine.dev/internal/storage/settingsdb"
+	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/seal"
 )
 
@@ -98,7 +99,7 @@ func (a *App) fill(ctx context.Context, k *core) (err error) {
 	if err != nil {
 		return err
 	}
-	k.events = event.New(event.Config{Store: eventdb.New(k.db), Jobs: k.jobs, Now: a.now, Log: a.log})
+	k.events = event.New(event.Config{Store: eventdb.New(k.db), Transact: k.db.Transact, Jobs: k.jobs, Now: a.now, Log: a.log})
 	return a.openAccess(ctx, k)
 }
 
@@ -202,19 +203,27 @@ func (k *core) close(ctx context.Context, a *App) error {
 }
 
 // auditReader lets those read the trail who may, and verifies it against the checkpoint
-// outside the database too.
+// outside the database too, and every row of every vault against its ledger.
 type auditReader struct {
 	access.AuditReader
 	app *App
 }
 
-// Verify implements api.AuditReader.
+// Verify implements AuditReader. Tampering is no error of the verification but what it found.
 func (r auditReader) Verify(ctx context.Context, c access.Caller) (audit.Report, error) {
 	notes, err := r.app.checkpoints()
 	if err != nil {
 		return audit.Report{}, err
 	}
-	return r.AuditReader.Verify(ctx, c, notes)
+	report, err := r.AuditReader.Verify(ctx, c, notes)
+	if err == nil {
+		err = r.app.Vaults.Verify(ctx, c, nil)
+	}
+	if errors.Is(err, audit.ErrTampered) || errors.Is(err, object.ErrReplayed) || errors.Is(err, seal.ErrSealed) {
+		r.app.log.ErrorContext(ctx, "verification found tampering", "error", err)
+		report.Problem, err = err.Error(), nil
+	}
+	return report, err
 }
 
 // duration of things that the floors share.

@@ -100,7 +100,11 @@ func (a *App) control(d *doors) (http.Handler, error) {
 		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Audit: a.Audit(),
 		Authorities: a.Authorities, Issuance: a.Issuance, Revocation: a.Revocation, Directory: a.Directory, Sessions: a.sessions,
 	}))
-	pages, err := console.New(a.consoleDeps(d.url))
+	deps, err := a.consoleDeps(d.url)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := console.New(deps)
 	if err != nil {
 		return nil, err
 	}

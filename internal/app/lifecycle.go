@@ -2,17 +2,33 @@ package app
 
 import (
 	"context"
+	"net"
+	"time"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/connector"
+	"chatelaine.dev/internal/connectors"
+	"chatelaine.dev/internal/lifecycle/connection"
+	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/lifecycle/policy"
+	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/storage/inventorydb"
+	"chatelaine.dev/internal/storage/lifecycledb"
+	"chatelaine.dev/internal/vault/seal"
 )
 
 // lifecycleFloor is the control plane.
 type lifecycleFloor struct {
-	Inventory *inventory.Service
-	rules     *policy.Rules
+	Inventory   *inventory.Service
+	Connections *connection.Service
+	Lineages    *lineage.Service
+	Requests    *enrollment.Service
+	Deployments *deployment.Service
+	Renewal     *renewal.Service
+	rules       *policy.Rules
 }
 
 func (a *App) openLifecycle(ctx context.Context) (*lifecycleFloor, error) {
@@ -20,7 +36,61 @@ func (a *App) openLifecycle(ctx context.Context) (*lifecycleFloor, error) {
 	if err := a.openInventory(ctx, f); err != nil {
 		return nil, err
 	}
-	return f, nil
+	return f, a.openLineages(ctx, f)
+}
+
+// openLineages opens what renews and installs. Requests, lineages and deployments know
+// each other by functions: one asks, another is told.
+func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
+	if err := connectors.Validate(); err != nil {
+		return err
+	}
+	chest, err := seal.OpenChest(ctx, a.root, a.settings, "lifecycle")
+	if err != nil {
+		return err
+	}
+	store := lifecycledb.New(a.db, chest)
+	kept := enrollment.Certificates{Service: a.Certificates}
+	f.Connections = connection.New(connection.Deps{
+		Definitions: connectors.All(), Env: connector.Env{Log: a.log, Now: a.now}, Store: store,
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
+	})
+	f.Lineages = lineage.New(lineage.Deps{
+		Store: store, Inventory: f.Inventory, Connections: f.Connections, Vaults: a.registry, Policy: lineage.Profiles{Set: a.profiles},
+		Busy:     func(ctx context.Context, id string) (bool, error) { return f.Requests.Busy(ctx, id) },
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
+	})
+	f.Deployments = deployment.New(deployment.Deps{
+		Store: store, Targets: f.Connections, Bundles: kept, Inventory: f.Inventory, Lineages: store, Dialer: &net.Dialer{Timeout: dialTimeout},
+		Ended:    func(ctx context.Context, request string) error { return f.Requests.Wake(ctx, request) },
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
+		Wait: wait,
+	})
+	f.Requests = enrollment.New(enrollment.Deps{
+		Store: store, Lineages: store, Policy: lineage.Profiles{Set: a.profiles}, Keystore: a.keystore,
+		Issuers: enrollment.Authorities{Issuance: a.Issuance, Revocation: a.Revocation},
+		Vault:   kept, Inventory: f.Inventory, Deployments: f.Deployments,
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
+	})
+	f.Renewal = renewal.New(renewal.Deps{
+		Lineages: store, Requests: f.Requests, Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Now: a.now, Log: a.log,
+	})
+	return nil
+}
+
+// dialTimeout bounds the connection to an endpoint that is to be verified.
+const dialTimeout = 10 * time.Second
+
+// wait returns after d, or when ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // openInventory opens the inventory and the policy that judges it. The roots that count

@@ -19,6 +19,7 @@ type pkiFloor struct {
 	Authorities *authority.Service
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
+	profiles    profile.Set
 	hosts       *hosts
 }
 
@@ -52,12 +53,11 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	f.Authorities = authority.New(authority.Deps{
 		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.Directory, Now: a.now,
 	})
-	profiles, err := profile.BuiltIn()
-	if err != nil {
+	if f.profiles, err = profile.BuiltIn(); err != nil {
 		return nil, err
 	}
 	f.Issuance, err = issuance.New(issuance.Deps{
-		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: a.Directory, Now: a.now,
+		Ceremony: ceremony, Authorities: f.Authorities, Profiles: f.profiles, Approvals: approvals{a}, Store: store, Guard: a.Directory, Now: a.now,
 	})
 	if err != nil {
 		return nil, err
@@ -100,4 +100,12 @@ func (n named) Seal(name string, plaintext []byte) []byte {
 // Open implements authority.Sealer.
 func (n named) Open(name string, sealed []byte) ([]byte, error) {
 	return n.box.Open(seal.Identity{Vault: "pki", Kind: n.kind, Name: name}, sealed)
+}
+
+// approvals are the requests', which are opened later than the CA.
+type approvals struct{ app *App }
+
+// Approved implements issuance.Approvals.
+func (x approvals) Approved(ctx context.Context, q issuance.Approval) error {
+	return x.app.Requests.Approved(ctx, q)
 }

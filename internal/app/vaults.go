@@ -15,6 +15,7 @@ import (
 // vaultFloor keeps keys, secrets and certificates.
 type vaultFloor struct {
 	keystore     keystore.Keystore
+	registry     *object.Vaults
 	Vaults       *vault.Service
 	Keys         *keys.Service
 	Secrets      *secrets.Service
@@ -27,7 +28,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 		Vaults:   object.NewVaults(store, store, a.root, a.now),
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now,
 	}
-	f := &vaultFloor{keystore: keystore.NewSoftware(), Vaults: vault.New(d)}
+	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, Vaults: vault.New(d)}
 	f.Keys = keys.New(d, f.keystore)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets)

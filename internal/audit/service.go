@@ -72,6 +72,8 @@ type Report struct {
 	Checkpoints int       `json:"checkpoints"`
 	Last        time.Time `json:"last"` // time of the newest record
 	Head        string    `json:"head"` // hash of the newest record, hex
+	// Problem says what is wrong; empty when everything is as it was written.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Verify reads the whole trail and checks every hash, every column and every signed

@@ -38,10 +38,6 @@ type Config struct {
 	// host:port. Certificates carry it, and clients that check revocation must reach it.
 	// Default: the host of Listen with a port one higher; "off" to have none.
 	Status string `yaml:"status"`
-
-	// Files lists the folders below which the connector "files" may write certificates.
-	// Default: none, so that no caller chooses where this process writes.
-	Files []string `yaml:"files"`
 }
 
 // Default is the configuration of a first start.
@@ -71,9 +67,6 @@ func Load(getenv func(string) string) (Config, error) {
 			*field = v
 		}
 	}
-	if v := getenv("CHATELAINE_FILES"); v != "" {
-		c.Files = filepath.SplitList(v)
-	}
 	return c, nil
 }
 
@@ -97,11 +90,6 @@ func (c *Config) Check() error {
 	if c.Status != "" && c.Status != "off" {
 		if _, _, err := net.SplitHostPort(c.Status); err != nil {
 			return fmt.Errorf("status %q: want host:port, or off", c.Status)
-		}
-	}
-	for _, f := range c.Files {
-		if !filepath.IsAbs(f) {
-			return fmt.Errorf("files %q: want an absolute folder", f)
 		}
 	}
 	return nil

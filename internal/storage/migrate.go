@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 )
 
 // migrations are one SQL text for both engines: SQLite takes PostgreSQL's names of
@@ -25,10 +26,16 @@ func (d *DB) migrate(ctx context.Context, check func(context.Context, *DB) error
 		return err
 	}
 	dialect := goose.DialectSQLite3
-	if d.dialect == PostgreSQL {
+	var options []goose.ProviderOption
+	if d.dialect == PostgreSQL { // nodes that start together migrate one after the other
 		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("migrations: %w", err)
+		}
+		options = append(options, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(dialect, d.writer, files)
+	p, err := goose.NewProvider(dialect, d.writer, files, options...)
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}

@@ -224,8 +224,8 @@ func inspect(t *testing.T, data, database string, acknowledged map[string]bool) 
 // trail verifies the audit trail and returns which versions and serials it speaks of.
 func trail(t *testing.T, a *app.App, c access.Caller) map[string]bool {
 	t.Helper()
-	if _, err := a.Audit().Verify(t.Context(), c); err != nil {
-		t.Fatalf("audit trail: %v", err)
+	if report, err := a.Audit().Verify(t.Context(), c); err != nil || report.Problem != "" {
+		t.Fatalf("audit trail: %s %v", report.Problem, err)
 	}
 	recorded := map[string]bool{}
 	for q := (audit.Query{Limit: 1000}); ; {

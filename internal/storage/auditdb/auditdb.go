@@ -143,7 +143,7 @@ func (s *Store) Find(ctx context.Context, q audit.Query) ([]audit.Stored, error)
 	}
 	if q.Target != "" { // not LIKE (a name may hold its wildcards), not a range (collations differ)
 		below := strings.TrimSuffix(q.Target, "/") + "/"
-		add("(target = ? OR substr(target, 1, ?) = ?)", q.Target, len(below), below)
+		add("(target = ? OR substr(target, 1, length(?)) = ?)", q.Target, below, below)
 	}
 	if q.Principal != "" {
 		add("principal = ?", q.Principal)

@@ -110,6 +110,9 @@ func (s *Service) append(ctx context.Context, v *object.Vault, name string, x ob
 		if h.Managed && !managed {
 			return fault.New(fault.Denied, "ManagedObject", "The secret %s belongs to a certificate; import or renew the certificate of the same name.", name)
 		}
+		if managed && !h.Managed && h.Latest != "" {
+			return fault.New(fault.Conflict, "Conflict", "There is a secret %s that belongs to no certificate; give the certificate another name, or delete and purge the secret.", name)
+		}
 		h.Managed = managed
 		b.Previous = h.Latest
 		var err error

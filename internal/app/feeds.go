@@ -1,0 +1,77 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/vault/object"
+)
+
+// feedInventory subscribes the inventory to what our own vaults and authorities do, so
+// that their certificates are known without a scan.
+func (a *App) feedInventory() {
+	a.events.Subscribe(event.Subscriber{
+		Name: "inventory.vaults", Types: []string{"Microsoft.KeyVault.CertificateNewVersionCreated"}, Handle: a.keptInVault,
+	})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked"}, Handle: a.revoked})
+}
+
+// feed is who keeps the inventory.
+var feed = access.System("inventory")
+
+// keptInVault records a version of a vault's certificate.
+func (a *App) keptInVault(ctx context.Context, e event.Event) error {
+	var d struct{ VaultName, ObjectName, Version string }
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return err
+	}
+	cert, err := a.Certificates.Get(ctx, feed, object.Ref{Vault: d.VaultName, Name: d.ObjectName, Version: d.Version})
+	if fault.Is(err, fault.NotFound) {
+		return nil // deleted since
+	}
+	if err != nil {
+		return err
+	}
+	return a.see(ctx, inventory.Place{Source: "vault/" + d.VaultName, Path: "certificates/" + strings.ToLower(d.ObjectName)}, e.Time, cert.Body.Certificate, cert.Body.Chain)
+}
+
+// issued records what one of our authorities issued.
+func (a *App) issued(ctx context.Context, e event.Event) error {
+	var d struct{ Authority, Serial string }
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return err
+	}
+	made, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
+	if err != nil {
+		return err
+	}
+	return a.see(ctx, inventory.Place{Source: "authority/" + d.Authority, Path: "certificates/" + d.Serial}, e.Time, made.DER, nil)
+}
+
+func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []byte, chain [][]byte) error {
+	if len(der) == 0 {
+		return nil
+	}
+	_, err := a.Inventory.Record(ctx, feed, []inventory.Observation{{Place: p, State: inventory.Present, DER: der, Chain: chain, At: at}})
+	return err
+}
+
+// revoked marks what one of our authorities revoked. A certificate that the inventory
+// does not know yet fails and is tried again, after it was recorded.
+func (a *App) revoked(ctx context.Context, e event.Event) error {
+	var d struct {
+		SHA256, Reason string
+		RevokedAt      time.Time
+	}
+	if err := json.Unmarshal(e.Data, &d); err != nil || d.SHA256 == "" {
+		return err // a serial that was never issued has no certificate
+	}
+	return a.Inventory.MarkRevoked(ctx, d.SHA256, d.RevokedAt, d.Reason)
+}
