@@ -64,7 +64,7 @@ func runServe(ctx context.Context, c config.Config, out, diagnostics io.Writer) 
 	if err != nil {
 		return err
 	}
-	a.Greet(out)
+	a.Greet(ctx, out)
 	fmt.Fprintln(out, "ready", a.URL())
 	return a.Run(ctx)
 }

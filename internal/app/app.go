@@ -68,7 +68,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if a.vaultFloor, err = a.openVaults(ctx); err != nil {
 		return a, fmt.Errorf("vault: %w", err)
 	}
-	listeners, err := a.listen()
+	listeners, err := a.listen(ctx)
 	if err != nil {
 		return a, err
 	}
@@ -168,8 +168,9 @@ type listeners struct {
 	https, status net.Listener // status is nil when it is off
 }
 
-func (a *App) listen() (l listeners, err error) {
-	if l.https, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+func (a *App) listen(ctx context.Context) (l listeners, err error) {
+	var lc net.ListenConfig
+	if l.https, err = lc.Listen(ctx, "tcp", a.cfg.Listen); err != nil {
 		return l, fmt.Errorf("listen on %s: %w", a.cfg.Listen, err)
 	}
 	if a.cfg.Status == "off" {
@@ -179,8 +180,8 @@ func (a *App) listen() (l listeners, err error) {
 	if address == "" {
 		address = nextPort(l.https)
 	}
-	if l.status, err = net.Listen("tcp", address); err != nil && a.cfg.Status == "" {
-		l.status, err = net.Listen("tcp", anyPort(l.https)) // nobody asked for this very port
+	if l.status, err = lc.Listen(ctx, "tcp", address); err != nil && a.cfg.Status == "" {
+		l.status, err = lc.Listen(ctx, "tcp", anyPort(l.https)) // nobody asked for this very port
 	}
 	if err != nil {
 		return l, errors.Join(fmt.Errorf("listen on %s: %w", address, err), l.https.Close())

@@ -105,13 +105,13 @@ func (a *App) writeEnvironment(l listeners, credentials map[string]string) error
 }
 
 // Greet tells the operator how to go on.
-func (a *App) Greet(w io.Writer) {
+func (a *App) Greet(ctx context.Context, w io.Writer) {
 	fmt.Fprintf(w, "data           %s\n", a.dir.Path)
 	fmt.Fprintf(w, "database       %s\n", a.db.Dialect())
 	fmt.Fprintf(w, "credentials    %s   (eval \"$(chatelaine env)\")\n", a.environmentFile())
 	fmt.Fprintf(w, "console        %s   (once, within 15 minutes)\n", a.link)
 	host := firstVault + "." + a.cfg.Domain
-	if _, err := net.LookupHost(host); err != nil {
+	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
 		fmt.Fprintf(w, "hosts          %s does not resolve here; add to /etc/hosts:\n               127.0.0.1 %s %s\n", host, a.cfg.Domain, host)
 	}
 }

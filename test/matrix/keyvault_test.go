@@ -39,8 +39,8 @@ var needs = map[string]row{
 	"SecretRecover":      {"secrets/recover/action", ""},
 	"SecretPurge":        {"secrets/purge/action", ""},
 
-	"SecretBackup":       {"secrets/backup/action", ""},
-	"SecretRestore":      {"secrets/restore/action", `{"value":"AAAA"}`},
+	"SecretBackup":  {"secrets/backup/action", ""},
+	"SecretRestore": {"secrets/restore/action", `{"value":"AAAA"}`},
 
 	"KeyBackup":       {"keys/backup/action", ""},
 	"KeyRestore":      {"keys/restore/action", `{"value":"AAAA"}`},

@@ -44,7 +44,7 @@ func Start(t testing.TB, adjust ...func(*config.Config)) *Product {
 	for _, f := range adjust {
 		f(&c)
 	}
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if testing.Verbose() {
 		out = t.Output()
 	}

@@ -2,7 +2,7 @@ package keys
 
 import (
 	"crypto"
-	_ "crypto/sha1"   // RSA-OAEP
+	_ "crypto/sha1"   //nolint:gosec // RSA-OAEP is defined with it, and does not rest on its collision resistance
 	_ "crypto/sha256" // RS256, PS256, ES256, RSA-OAEP-256
 	_ "crypto/sha512" // the 384 and 512 of each
 	"slices"
