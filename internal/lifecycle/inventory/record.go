@@ -36,7 +36,7 @@ type look struct {
 // seen adds nothing. At most 1,000 observations.
 func (s *Service) Record(ctx context.Context, c access.Caller, observations []Observation) (Recorded, error) {
 	var done Recorded
-	if err := s.Guard.Authorize(ctx, c, Write, root, "RecordObservations"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Write, root, "ObservationRecord"); err != nil {
 		return done, err
 	}
 	if len(observations) > maxObservations {
@@ -59,7 +59,7 @@ func (s *Service) Record(ctx context.Context, c access.Caller, observations []Ob
 			return err
 		}
 		done = r.done
-		rec := c.Record("RecordObservations", "/certificates")
+		rec := c.Record("ObservationRecord", "/certificates")
 		rec.Details[audit.Count] = strconv.Itoa(len(looks))
 		if run := looks[0].Run; run != "" {
 			rec.Details[audit.Run] = run
@@ -252,7 +252,7 @@ func (r *recording) again(ctx context.Context, sha256 string) error {
 // Complete says that everything in a source was seen since a time: what was not seen is
 // missing. Call it only when a source was read to its end without an error.
 func (s *Service) Complete(ctx context.Context, c access.Caller, source, run string, since time.Time) (missing int, err error) {
-	if err := s.Guard.Authorize(ctx, c, Write, root, "CompleteSource"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Write, root, "SourceComplete"); err != nil {
 		return 0, err
 	}
 	if source == Network || source == "" {
@@ -277,7 +277,7 @@ func (s *Service) Complete(ctx context.Context, c access.Caller, source, run str
 			if err := r.all(ctx, looks); err != nil {
 				return err
 			}
-			rec := c.Record("CompleteSource", "/certificates")
+			rec := c.Record("SourceComplete", "/certificates")
 			rec.Details[audit.Count], rec.Details[audit.Connection], rec.Details[audit.Run] = strconv.Itoa(n), source, run
 			return s.Audit.Record(ctx, rec)
 		})
@@ -379,7 +379,7 @@ func sameFinding(a, b Finding) bool {
 // Rejudge renews the verdicts on the next certificates after the given fingerprint, for
 // time alone makes some findings true. It returns where to go on, "" at the end.
 func (s *Service) Rejudge(ctx context.Context, c access.Caller, after string) (next string, n int, err error) {
-	if err := s.Guard.Authorize(ctx, c, Write, root, "JudgeCertificates"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Write, root, "CertificateJudge"); err != nil {
 		return "", 0, err
 	}
 	const page = 50 // others who write wait meanwhile

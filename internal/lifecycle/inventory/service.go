@@ -23,7 +23,7 @@ const (
 	Read  access.Action = "Chatelaine/certificates/read"
 	Write access.Action = "Chatelaine/certificates/write"
 
-	root access.Scope = "/"
+	root = access.Root
 )
 
 // Deps are what the service needs. All are required.
@@ -74,7 +74,7 @@ type cursor struct {
 // List returns a page of certificates. Pages stay in order while the inventory changes:
 // a certificate that is there throughout is on exactly one of them.
 func (s *Service) List(ctx context.Context, c access.Caller, o ListOptions) (Page, error) {
-	if err := s.Guard.Authorize(ctx, c, Read, root, "ListCertificates"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Read, root, "CertificateList"); err != nil {
 		return Page{}, err
 	}
 	now := s.Now()
@@ -199,7 +199,7 @@ func Letter(score int) string {
 
 // Count is the exact number of certificates that a filter matches.
 func (s *Service) Count(ctx context.Context, c access.Caller, text string) (int64, error) {
-	if err := s.Guard.Authorize(ctx, c, Read, root, "CountCertificates"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Read, root, "CertificateCount"); err != nil {
 		return 0, err
 	}
 	f, err := filter.Parse(text, s.Now())
@@ -228,7 +228,7 @@ type Link struct {
 // Get returns one certificate by its SHA-256 (hex).
 func (s *Service) Get(ctx context.Context, c access.Caller, sha256 string) (Detail, error) {
 	var d Detail
-	if err := s.Guard.Authorize(ctx, c, Read, root, "GetCertificate"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, Read, root, "CertificateGet"); err != nil {
 		return d, err
 	}
 	e, err := s.entry(ctx, sha256)
@@ -292,7 +292,7 @@ func (c *Certificate) IsSubject(issued *Certificate) bool {
 
 // Endpoints lists the latest known certificate of every place of a source ("" for all), by ID.
 func (s *Service) Endpoints(ctx context.Context, c access.Caller, q EndpointQuery) ([]Installation, error) {
-	if err := s.Guard.Authorize(ctx, c, "Chatelaine/endpoints/read", root, "ListEndpoints"); err != nil {
+	if err := s.Guard.Authorize(ctx, c, "Chatelaine/endpoints/read", root, "EndpointList"); err != nil {
 		return nil, err
 	}
 	q.Source, q.After = clean(q.Source), clean(q.After)

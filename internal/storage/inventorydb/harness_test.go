@@ -49,6 +49,7 @@ type shop struct {
 	records []audit.Record
 	events  []event.Event
 	jobs    []job.Args
+	ended   chan string // told the id of a run that ended, if not nil
 	refuse  bool
 	broken  bool
 }
@@ -82,8 +83,15 @@ func (s *shop) Record(ctx context.Context, r audit.Record) error {
 	return nil
 }
 
-func (s *shop) Emit(_ context.Context, e event.Event) error {
+func (s *shop) Emit(ctx context.Context, e event.Event) error {
 	s.events = append(s.events, e)
+	if e.Type == "Chatelaine.RunEnded" && s.ended != nil {
+		s.db.AfterCommit(ctx, func(committed bool) {
+			if committed {
+				s.ended <- e.Subject
+			}
+		})
+	}
 	return nil
 }
 

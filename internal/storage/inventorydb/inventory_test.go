@@ -70,7 +70,7 @@ func TestRecordTellsTheStoryOfAPlace(t *testing.T) {
 		if want := []string{"Chatelaine.CertificateDiscovered", "Chatelaine.CertificateDiscovered", "Chatelaine.CertificateDiscovered", "Chatelaine.InstallationChanged"}; !slices.Equal(kinds, want) {
 			t.Errorf("events %v", kinds)
 		}
-		if len(s.records) != 5 || s.records[0].Operation != "RecordObservations" {
+		if len(s.records) != 5 || s.records[0].Operation != "ObservationRecord" {
 			t.Errorf("%d audit records", len(s.records))
 		}
 	})

@@ -67,9 +67,9 @@ type Progress struct {
 }
 
 // Run probes everything in the plan from an index on. report is called once a probe, never
-// twice at a time, with one result for each address; an error of it ends the scan.
+// twice at a time, with its index and one result for each address; an error of it ends the scan.
 // Results come in no order. When ctx ends, Run stops soon and returns its error.
-func (s *Scanner) Run(ctx context.Context, p *Plan, from int, report func(Progress, []Result) error) error {
+func (s *Scanner) Run(ctx context.Context, p *Plan, from int, report func(g Progress, index int, rs []Result) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -109,7 +109,7 @@ func (s *Scanner) Run(ctx context.Context, p *Plan, from int, report func(Progre
 			continue // results of an interrupted probe say nothing
 		}
 		counted.add(e)
-		if err := report(counted.Progress, e.results); err != nil {
+		if err := report(counted.Progress, e.index, e.results); err != nil {
 			cancel(err)
 		}
 	}

@@ -237,7 +237,7 @@ func TestRunReportsEveryProbeOnceAndCanGoOn(t *testing.T) {
 	seen, last, found := map[Target]int{}, Progress{}, 0
 	stop := errors.New("enough for today")
 
-	err = s.Run(t.Context(), p, 0, func(g Progress, rs []Result) error {
+	err = s.Run(t.Context(), p, 0, func(g Progress, _ int, rs []Result) error {
 		for _, r := range rs {
 			seen[r.Target]++
 		}
@@ -250,7 +250,7 @@ func TestRunReportsEveryProbeOnceAndCanGoOn(t *testing.T) {
 	if !errors.Is(err, stop) || last.Done != 30 || last.Position > 30 {
 		t.Fatalf("%v, %+v", err, last)
 	}
-	err = s.Run(t.Context(), p, last.Position, func(g Progress, rs []Result) error {
+	err = s.Run(t.Context(), p, last.Position, func(g Progress, _ int, rs []Result) error {
 		for _, r := range rs {
 			seen[r.Target]++
 			if r.Outcome == Found {
@@ -279,7 +279,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	s := New(Config{Timeout: time.Hour})
 	time.AfterFunc(50*time.Millisecond, cancel)
 
-	err = s.Run(ctx, p, 0, func(Progress, []Result) error { t.Error("an interrupted probe is no result"); return nil })
+	err = s.Run(ctx, p, 0, func(Progress, int, []Result) error { t.Error("an interrupted probe is no result"); return nil })
 
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
