@@ -45,9 +45,7 @@ func TestVaultRolesAllowWhatAzureSays(t *testing.T) {
 				t.Errorf("%s × %s: want %v", r.Name, a, allowed)
 			}
 		}
-		if _, ok := matrix[r.Name]; ok {
-			delete(matrix, r.Name)
-		}
+		delete(matrix, r.Name)
 	}
 	for name := range matrix {
 		t.Errorf("there is no role %q", name)
@@ -145,6 +143,20 @@ func TestScopesAreOneFormAndNothingElse(t *testing.T) {
 	} {
 		if got, err := ParseScope(in); err == nil {
 			t.Errorf("%q is taken, as %q", in, got)
+		}
+	}
+}
+
+func TestScopeIsWithinWhatIsAboveIt(t *testing.T) {
+	for _, c := range []struct {
+		inner, outer Scope
+		want         bool
+	}{
+		{"/", "/", true}, {"/vaults/a", "/", true}, {"/vaults/a", "/vaults/a", true}, {"/vaults/a/keys/k", "/vaults/a", true},
+		{"/", "/vaults/a", false}, {"/vaults/ab", "/vaults/a", false}, {"/vaults/ab/keys/k", "/vaults/a", false}, {"/vaults/a", "/vaults/a/keys/k", false},
+	} {
+		if got := c.inner.Within(c.outer); got != c.want {
+			t.Errorf("%s within %s: %v", c.inner, c.outer, got)
 		}
 	}
 }

@@ -355,10 +355,15 @@ func TestManyAtOnceDoNotPassTheLimit(t *testing.T) {
 func TestWrongNameIsLikeAWrongPassword(t *testing.T) {
 	f := accesstest.New(t, storagetest.SQLite(t))
 	p := ada(t, f)
-	took := func(name string) (time.Duration, error) {
-		begin := time.Now()
-		_, err := f.Directory.ProvePassword(t.Context(), name, access.NewSecret("wrong password"))
-		return time.Since(begin), err
+	took := func(name string) (shortest time.Duration, err error) {
+		for i := range 4 { // the shortest of some: a busy machine adds time, and never takes it away
+			begin := time.Now()
+			_, err = f.Directory.ProvePassword(t.Context(), name, access.NewSecret("wrong password"))
+			if d := time.Since(begin); i == 0 || d < shortest {
+				shortest = d
+			}
+		}
+		return shortest, err
 	}
 	known, err1 := took("ada")
 	unknown, err2 := took("nobody")

@@ -475,6 +475,7 @@ func TestFloodOfWrongSecretsDoesNotFillTheTrail(t *testing.T) {
 
 func TestTokenThatIsNotRecordedIsNotIssued(t *testing.T) {
 	f := accesstest.New(t, storagetest.SQLite(t))
+	issue(t, f, f.Tokens) // so that the signing key is there
 	f.FailAudit(true)
 	tok, err := f.Tokens.ForClient(t.Context(), token.ClientCredentials{ClientID: f.Admin.ClientID, Secret: f.Admin.Secret, Resource: base, Base: base, Form: token.V2})
 	if err == nil || tok.Text.Reveal() != "" {

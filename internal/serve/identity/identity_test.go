@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,14 @@ func TestDiscoveryLeadsToATokenThatVerifies(t *testing.T) {
 		status, answer := w.do(t, post(endpoint+"?client-request-id=x", form))
 		if status != 200 || !strings.EqualFold(answer["token_type"].(string), "Bearer") {
 			t.Fatalf("%s: %d %v", endpoint, status, answer)
+		}
+		on := strconv.FormatInt(w.Time().Add(time.Hour).Unix(), 10)
+		if c.version == "1.0" && c.where != "/adfs" { // Entra's version 1 has text for numbers
+			if answer["expires_in"] != "3600" || answer["expires_on"] != on || answer["resource"] != "https://localhost:8443" {
+				t.Errorf("%s: %v", c.where, answer)
+			}
+		} else if answer["expires_in"] != 3600.0 || answer["expires_on"] != nil {
+			t.Errorf("%s: %v", c.where, answer)
 		}
 		_, keys := w.get(t, strings.TrimPrefix(doc["jwks_uri"].(string), "https://localhost:8443"))
 		b, err := json.Marshal(keys)

@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,7 +15,6 @@ import (
 	"uuid"
 
 	"chatelaine.dev/internal/access"
-	"chatelaine.dev/internal/fault"
 )
 
 // Options of Wrap.
@@ -38,22 +38,24 @@ func Wrap(next http.Handler, o Options) http.Handler {
 		a := &answer{ResponseWriter: w}
 		defer func() {
 			p := recover()
-			if p != nil && p != http.ErrAbortHandler {
+			abort := p == any(http.ErrAbortHandler)
+			if p != nil && !abort {
 				e.Fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-				if a.status == 0 {
-					Problem(a, r, fault.Of(fmt.Errorf("panic")))
-				} else {
-					p = http.ErrAbortHandler // half an answer is cut off, so that it is not taken for a whole one
+				if abort = a.status != 0; !abort {
+					Problem(a, r, errPanic)
 				}
 			}
 			e.emit(o.Log, r, a, o.Now().Sub(begun))
-			if p == http.ErrAbortHandler {
-				panic(p)
+			if abort { // half an answer is cut off, so that it is not taken for a whole one
+				panic(http.ErrAbortHandler)
 			}
 		}()
 		next.ServeHTTP(a, r)
 	})
 }
+
+// errPanic is what a caller is told; the log has the rest.
+var errPanic = errors.New("panic")
 
 // protect sets what every answer carries unless its front door says otherwise.
 func protect(h http.Header) {
