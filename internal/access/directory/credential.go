@@ -224,6 +224,15 @@ func (d *Directory) Find(id string) (Principal, error) {
 	return p, err
 }
 
+// Knows returns the client id in its one form if there is such an application, else
+// nothing: for records, which take no text that anybody sends.
+func (d *Directory) Knows(clientID string) string {
+	if p := d.current.Load().byClient[foldGUID(clientID)]; p != nil {
+		return p.ClientID
+	}
+	return ""
+}
+
 // Holds reports whether the principal still has the credential.
 func (d *Directory) Holds(principal, credential string) bool {
 	held, ok := d.current.Load().credentials[credential]

@@ -48,7 +48,7 @@ type ClientCredentials struct {
 func (s *Service) ForClient(ctx context.Context, r ClientCredentials) (Token, error) {
 	p, credential, err := s.directory.ProveSecret(r.ClientID, r.Secret)
 	if err != nil {
-		return Token{}, s.refuse(ctx, r.From, "client_credentials", fault.Wrap(err, fault.Unauthenticated, CodeInvalidClient, "the client id or the secret is not valid"))
+		return Token{}, s.refuse(ctx, s.directory.Knows(r.ClientID), grant{name: "client_credentials", from: r.From}, fault.Wrap(err, fault.Unauthenticated, CodeInvalidClient, "the client id or the secret is not valid"))
 	}
 	return s.issue(ctx, p, credential, grant{name: "client_credentials", resource: r.Resource, issuer: s.Issuer(r.Base, r.Form), form: r.Form, from: r.From})
 }
@@ -72,7 +72,7 @@ func (s *Service) ForManagedIdentity(ctx context.Context, r ManagedIdentity) (To
 		err = fault.New(fault.Unauthenticated, CodeInvalidClient, "the header belongs to another application")
 	}
 	if err != nil {
-		return Token{}, s.refuse(ctx, r.From, "managed_identity", fault.Wrap(err, fault.Unauthenticated, CodeInvalidClient,
+		return Token{}, s.refuse(ctx, s.directory.Knows(r.ClientID), grant{name: "managed_identity", from: r.From}, fault.Wrap(err, fault.Unauthenticated, CodeInvalidClient,
 			"the header X-IDENTITY-HEADER, or the client id beside it, is not valid"))
 	}
 	return s.issue(ctx, p, credential, grant{name: "managed_identity", resource: r.Resource, issuer: s.Issuer(r.Base, V2), form: V2, from: r.From})
@@ -93,7 +93,7 @@ type grant struct {
 // issue signs a token and records it before it is returned.
 func (s *Service) issue(ctx context.Context, p directory.Principal, c directory.Credential, g grant) (Token, error) {
 	if !s.known(g.resource) {
-		return Token{}, s.refuse(ctx, g.from, g.name, fault.New(fault.Invalid, CodeInvalidResource,
+		return Token{}, s.refuse(ctx, p.ClientID, g, fault.New(fault.Invalid, CodeInvalidResource,
 			"no tokens are issued for %.200q; ask for https://%s", g.resource, s.domain))
 	}
 	now := s.now().UTC()
@@ -148,12 +148,12 @@ func (s *Service) sign(ctx context.Context, cl claims) (string, error) {
 	return text, nil
 }
 
-// refuse counts a failed request and returns its error. The client id is not recorded:
-// before it is proven it is any text that anybody sends.
-func (s *Service) refuse(ctx context.Context, from access.Origin, name string, refusal *fault.Error) error {
-	r := access.Caller{}.From(from).Record("TokenRefused", "/tokens")
+// refuse counts a failed request and returns its error. The client is named if it is one
+// that we know; otherwise its id is any text that anybody sends.
+func (s *Service) refuse(ctx context.Context, client string, g grant, refusal *fault.Error) error {
+	r := access.Caller{Application: client}.From(g.from).Record("TokenRefused", "/tokens")
 	r.Outcome = audit.Denied
-	r.Details[audit.Grant], r.Details[audit.Reason] = name, refusal.Code
+	r.Details[audit.Grant], r.Details[audit.Reason] = g.name, refusal.Code
 	if err := s.refusals.Note(ctx, r); err != nil {
 		return fmt.Errorf("record the refused token: %w", err)
 	}
