@@ -247,14 +247,19 @@ func (v *visit) again(f page.Form, err error) error {
 	if e.Kind != fault.Invalid && e.Kind != fault.Conflict {
 		return err
 	}
+	v.fill(&f, e)
+	status, _ := problemOf(e)
+	return v.show(status, f.Show(v.shell(f.Title, "")))
+}
+
+// fill gives a refused form back what was typed, and says why it was refused.
+func (v *visit) fill(f *page.Form, e *fault.Error) {
 	f.Wrong = view.Clean(e.Message)
 	for i := range f.Fields {
 		if x := &f.Fields[i]; x.Kind != "secret" {
 			x.Value = v.form(x.Name)
 		}
 	}
-	status, _ := problemOf(e)
-	return v.show(status, f.Show(v.shell(f.Title, "")))
 }
 
 // askDeleteConnection says what is lost and asks for the name.

@@ -29,6 +29,8 @@ type Deps struct {
 	Deployments Deployments
 	Profiles    func() []profile.Profile
 	Requests    Requests // with Lineages
+	Renewals    Renewals // with Lineages
+	Discovery   Discovery
 
 	// VaultURL is the address of a vault for its users, such as
 	// https://payroll.localhost:8443.
@@ -108,6 +110,18 @@ func (c *Console) routes() {
 		estate.Entries = append(estate.Entries, view.Entry{Name: "Requests", Href: "/requests"})
 	}
 	find := view.Group{Name: "Find"}
+	if c.Discovery != nil {
+		c.page("GET /discovery", c.discovery)
+		c.page("POST /discovery/scan", c.startScan)
+		c.page("GET /discovery/campaigns/{id}", c.campaign)
+		c.page("POST /discovery/campaigns/{id}/run", c.runCampaign)
+		c.page("GET /discovery/campaigns/{id}/delete", c.askDeleteCampaign)
+		c.page("POST /discovery/campaigns/{id}/delete", c.deleteCampaign)
+		c.page("GET /discovery/runs/{id}", c.discoveryRun)
+		c.page("GET /discovery/runs/{id}/line", c.runProgress)
+		c.page("POST /discovery/runs/{id}/cancel", c.cancelRun)
+		find.Entries = append(find.Entries, view.Entry{Name: "Discovery", Href: "/discovery"})
+	}
 	c.page("GET /endpoints", c.endpoints)
 	find.Entries = append(find.Entries, view.Entry{Name: "Endpoints", Href: "/endpoints"})
 

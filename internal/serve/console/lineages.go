@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
 )
@@ -84,9 +87,13 @@ func (c *Console) lineage(v *visit) error {
 	if err != nil {
 		return err
 	}
+	next, err := v.nextOfLineage(l)
+	if err != nil {
+		return err
+	}
 	p := page.Lineage{
 		Name: view.Clean(l.Name), State: lineageState(v.now, l), Life: lifeOf(v.now, l.Current.NotBefore, l.Current.NotAfter),
-		Next: v.nextOfLineage(l), Wanted: wantedProps(l),
+		Next: next, Wanted: wantedProps(l),
 	}
 	for _, t := range l.Targets {
 		p.Targets = append(p.Targets, v.target(t, deployments))
@@ -99,25 +106,37 @@ func (c *Console) lineage(v *visit) error {
 	return v.show(http.StatusOK, p.Show(s))
 }
 
-func (v *visit) nextOfLineage(l lineage.Lineage) page.Next {
-	n := page.Next{Tone: lineageState(v.now, l).Tone}
-	if v.c.Requests != nil {
-		n.Actions = append(n.Actions, page.Action{Text: "Renew now…", Href: lineagePath(l.ID) + "/renew", Primary: l.Failures > 0 || l.Current.SHA256 == ""})
+// nextOfLineage is what the renewal engine says of it, with what a person can do.
+func (v *visit) nextOfLineage(l lineage.Lineage) (page.Next, error) {
+	next, err := v.c.Renewals.Next(v.ctx(), v.caller, l.ID)
+	if err != nil {
+		return page.Next{}, err
+	}
+	n := page.Next{Text: "It " + view.Clean(next.Text) + "."}
+	switch next.Tone {
+	case renewal.Alarm:
+		n.Tone, n.Title = view.Bad, "Something is broken, or about to be."
+	case renewal.Needs:
+		n.Tone, n.Title = view.Warn, "It needs a person."
+	case renewal.Busy:
+		n.Tone, n.Title = view.Info, "Work is under way."
+	default:
+		n.Tone, n.Title = view.OK, "Nothing to do."
+	}
+	requests, err := v.c.Requests.List(v.ctx(), v.caller, enrollment.Query{Lineage: l.ID, Limit: 1})
+	if err != nil && !fault.Is(err, fault.Denied) {
+		return n, err
+	}
+	busy := false
+	for _, r := range requests {
+		busy = r.State.Live()
+		n.Actions = append(n.Actions, page.Action{Text: "Show the last request", Href: requestPath(r.ID), Primary: busy || r.State == enrollment.Failed})
+	}
+	if !busy {
+		n.Actions = append(n.Actions, page.Action{Text: "Renew now…", Href: lineagePath(l.ID) + "/renew", Primary: len(requests) == 0})
 	}
 	n.Actions = append(n.Actions, page.Action{Text: "Let go…", Href: lineagePath(l.ID) + "/remove", Danger: true})
-	_, why := l.Rule.Due(l.ID, l.Current.NotBefore, l.Current.NotAfter)
-	switch {
-	case l.Failures > 0:
-		n.Title = view.Plural(l.Failures, "renewal", "renewals") + " in a row failed."
-		n.Text = view.Clean(l.Problem) + " It " + dueText(v.now, l) + "."
-	case l.Current.SHA256 == "":
-		n.Tone, n.Title, n.Text = view.Info, "It has no certificate yet.", "Renew it now to get the first one."
-	case l.Paused:
-		n.Title, n.Text = "It does not renew itself.", "Somebody paused it. The certificate ends "+view.Relative(v.now, l.Current.NotAfter)+"."
-	default:
-		n.Title, n.Text = "It "+dueText(v.now, l)+".", "Its rule: "+why+". The certificate ends "+view.Relative(v.now, l.Current.NotAfter)+"."
-	}
-	return n
+	return n, nil
 }
 
 func wantedProps(l lineage.Lineage) []page.Prop {

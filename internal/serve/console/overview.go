@@ -161,7 +161,7 @@ func (v *visit) facts(p *page.Overview) error {
 	}
 	limit := time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)
 	p.Facts = append(p.Facts, page.Fact{
-		Name: "Longer than allowed on 15 Mar 2027", Value: view.Number(n), Note: "100-day limit of public certificates · " + view.Relative(v.now, limit), Href: view.Filtered("/certificates", long),
+		Name: "Longer than allowed on 15 Mar 2027", Value: view.Number(n), Note: "100-day limit · " + view.Relative(v.now, limit), Href: view.Filtered("/certificates", long),
 	})
 	return share("Have an owner", inUse+` and owner != ""`, inUse+` and owner = ""`, "belong to nobody")
 }
@@ -169,6 +169,9 @@ func (v *visit) facts(p *page.Overview) error {
 // begin is how an empty inventory is filled.
 func (c *Console) begin() []view.Link {
 	var ways []view.Link
+	if c.Discovery != nil {
+		ways = append(ways, view.Link{Text: "Start a scan", Href: "/discovery#scan"})
+	}
 	if c.Connections != nil {
 		ways = append(ways, view.Link{Text: "Connect a system", Href: "/connections"})
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/deployment"
@@ -20,14 +19,7 @@ func requestPath(id string) string { return "/requests/" + url.PathEscape(id) }
 
 // requests shows what was asked for, newest first.
 func (c *Console) requests(v *visit) error {
-	q := enrollment.Query{State: enrollment.State(v.query("state")), Lineage: v.query("lineage"), Limit: pageSize + 1}
-	if before := v.query("before"); before != "" {
-		at, err := time.Parse(time.RFC3339Nano, before)
-		if err != nil {
-			return fault.New(fault.Invalid, "InvalidPage", "before is a time")
-		}
-		q.Before = at
-	}
+	q := enrollment.Query{State: enrollment.State(v.query("state")), Lineage: v.query("lineage"), After: v.query("after"), Limit: pageSize + 1}
 	list, err := c.Requests.List(v.ctx(), v.caller, q)
 	if err != nil {
 		return err
@@ -42,7 +34,7 @@ func (c *Console) requests(v *visit) error {
 	next := ""
 	if len(list) > pageSize {
 		list = list[:pageSize]
-		next = list[pageSize-1].Created.UTC().Format(time.RFC3339Nano)
+		next = list[pageSize-1].ID
 	}
 	for _, r := range list {
 		p.Rows = append(p.Rows, page.RequestRow{
@@ -50,7 +42,7 @@ func (c *Console) requests(v *visit) error {
 			Line: lineOf(r), At: r.Created, When: view.Relative(v.now, r.Created),
 		})
 	}
-	p.Pager = v.pager("before", v.query("before"), next, len(list), 0)
+	p.Pager = v.pager("after", q.After, next, len(list), 0)
 	p.Pager.Shown = view.Plural(len(list), "request", "requests") + " shown"
 	p.Empty = view.Nothing{Title: "There is no such request.", Text: "Renewals make requests by themselves. A person makes one with Renew now on the page of a lineage.", Actions: []view.Link{{Text: "Lineages", Href: "/lineages"}}}
 	s := v.shell("Requests", "/requests")

@@ -9,9 +9,11 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/discovery"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -99,6 +101,23 @@ type Requests interface {
 	Cancel(ctx context.Context, c access.Caller, id string) (enrollment.Request, error)
 	RevokeNow(ctx context.Context, c access.Caller, d enrollment.RevokeDraft) (enrollment.Request, error)
 	RequestRevocation(ctx context.Context, c access.Caller, d enrollment.RevokeDraft) (enrollment.Request, error)
+}
+
+// Renewals says what happens next to a lineage; *renewal.Service is one.
+type Renewals interface {
+	Next(ctx context.Context, c access.Caller, id string) (renewal.Next, error)
+}
+
+// Discovery looks for certificates; *discovery.Service is one.
+type Discovery interface {
+	List(ctx context.Context, c access.Caller, after string, limit int) ([]discovery.Campaign, error)
+	Get(ctx context.Context, c access.Caller, id string) (discovery.Campaign, error)
+	Create(ctx context.Context, c access.Caller, d discovery.Draft) (discovery.Campaign, error)
+	Delete(ctx context.Context, c access.Caller, id string) error
+	StartRun(ctx context.Context, c access.Caller, campaign string) (discovery.Run, error)
+	CancelRun(ctx context.Context, c access.Caller, id string) (discovery.Run, error)
+	GetRun(ctx context.Context, c access.Caller, id string) (discovery.Run, error)
+	ListRuns(ctx context.Context, c access.Caller, q discovery.RunQuery) ([]discovery.Run, error)
 }
 
 // Connector is what a form needs to know of a connector's definition.

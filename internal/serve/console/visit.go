@@ -127,6 +127,10 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.OK, Title: "Denied."}
 	case "retried":
 		return view.Notice{Tone: view.OK, Title: "It is tried again from the step that failed."}
+	case "campaign-deleted":
+		return view.Notice{Tone: view.OK, Title: "The campaign was deleted. What it found is still in the inventory."}
+	case "run-canceled":
+		return view.Notice{Tone: view.OK, Title: "The run was canceled.", Text: "What it recorded until then stays."}
 	case "canceled":
 		return view.Notice{Tone: view.OK, Title: "The request was canceled."}
 	}

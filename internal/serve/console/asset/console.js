@@ -14,7 +14,9 @@
     if (choice) document.documentElement.dataset.theme = choice;
     else delete document.documentElement.dataset.theme;
     for (const b of form.querySelectorAll('button')) b.setAttribute('aria-pressed', String(b.value === choice));
-    fetch(form.action, { method: 'POST', body: new URLSearchParams({ theme: choice }), redirect: 'manual' });
+    form.removeAttribute('data-kept');
+    fetch(form.action, { method: 'POST', body: new URLSearchParams({ theme: choice }), redirect: 'manual', keepalive: true })
+      .then(() => form.setAttribute('data-kept', choice));
   });
 
   // A form that was sent is not sent twice by an impatient hand.

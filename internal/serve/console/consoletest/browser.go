@@ -13,7 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/security"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -51,6 +52,7 @@ func Open(t testing.TB) *Browser {
 		chromedp.ExecPath(program), chromedp.UserDataDir(dir), chromedp.DisableGPU,
 		chromedp.Flag("no-sandbox", os.Geteuid() == 0), // Chromium refuses its sandbox to root
 		chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("ignore-certificate-errors", true), // the servers of tests sign their own
 	)
 	deadline, stop := context.WithTimeout(context.Background(), 4*time.Minute)
 	allocator, closeAllocator := chromedp.NewExecAllocator(deadline, options...)
@@ -63,10 +65,6 @@ func Open(t testing.TB) *Browser {
 	})
 	b := &Browser{t: t, ctx: ctx}
 	b.listen()
-	b.Do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
-		return err
-	}))
 	return b
 }
 
@@ -97,10 +95,54 @@ func (b *Browser) Said() []string {
 	return said
 }
 
+// patience is how long a step may take.
+const patience = 20 * time.Second
+
 // Do runs steps in the tab and fails the test when one does not work.
 func (b *Browser) Do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	for i, step := range steps {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		err := chromedp.Do(ctx, step)
+		cancel()
+		if err != nil {
+			b.t.Fatalf("step %d: %v", i+1, err)
+		}
+	}
+}
+
+// Wait waits until an expression of the page is true.
+func (b *Browser) Wait(expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+		b.t.Fatalf("wait for %s: %v", expression, err)
+	}
+}
+
+// Press presses and lets go of one key that writes a character. Unlike chromedp's
+// KeyEvent it writes nothing when the page takes the key for itself, as in real use.
+func Press(key string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		for _, p := range []input.DispatchKeyEventParams{
+			{Type: input.DispatchKeyEventTypeKeyDown, Key: key, Text: key, UnmodifiedText: key}, {Type: input.DispatchKeyEventTypeKeyUp, Key: key},
+		} {
+			if _, err := cdp.Call(ctx, tab, input.DispatchKeyEvent, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Follow runs a step that leads to another page and waits until that one is there.
+func (b *Browser) Follow(step chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	every := func(page.EventLoadEventFired) bool { return true }
+	if _, err := chromedp.Run(ctx, chromedp.WaitEvent(page.LoadEventFired, every, step)); err != nil {
 		b.t.Fatal(err)
 	}
 }

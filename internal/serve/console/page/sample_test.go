@@ -39,6 +39,7 @@ func pages() map[string]func(view.Shell) templ.Component {
 		"endpoints":       endpoints().Show,
 		"discovery":       discovery().Show,
 		"run":             discovery().Running[0].Show,
+		"campaign":        page.CampaignDetail{Name: "dmz-weekly", Lead: "every week", Run: "/a", Delete: "/b", Props: discovery().Running[0].Props, Runs: discovery().Runs}.Show,
 		"lineages":        lineages().Show,
 		"lineage":         lineage().Show,
 		"requests":        requests().Show,
@@ -206,13 +207,13 @@ func endpoints() page.Endpoints {
 
 func discovery() page.Discovery {
 	run := page.Run{ID: "r1", Name: link("dmz-weekly", "/discovery/runs/r1"), State: chip(view.Info, "running"), Progress: view.Progress{Done: 1024, All: 4096}, Line: "1,024 of 4,096 addresses · 212 endpoints · 3 new certificates", Live: "/discovery/runs/r1/line", Cancel: "/discovery/runs/r1/cancel", At: now, Started: "14:02", Took: "3 minutes",
-		Props: []page.Prop{{Name: "Targets", Text: "10.0.3.0/24"}, {Name: "Ports", Text: "443, 8443"}}, Crumb: link("dmz-weekly", "")}
+		Props: []page.Prop{{Name: "Targets", Text: "10.0.3.0/24"}, {Name: "Ports", Text: "443, 8443"}}, Title: "Run of dmz-weekly", Lead: "started 3 minutes ago"}
 	done := run
 	done.ID, done.State, done.Live, done.Line = "r0", chip(view.OK, "done"), "", "4,096 addresses · 211 endpoints · 0 new certificates"
-	return page.Discovery{Lead: "2 campaigns, 1 running", Running: []page.Run{run}, MayScan: true,
+	return page.Discovery{Lead: "2 campaigns, 1 running", Running: []page.Run{run},
 		Campaigns: []page.Campaign{{Name: link("dmz-weekly", ""), What: "10.0.3.0/24 on 443, 8443", Often: "every week", LastRun: link("16 Nov", "/discovery/runs/r0"), At: in(-7), State: chip(view.OK, "done"), Found: link("212", "/endpoints?q=c"), Run: "/discovery/campaigns/1/run"}, {Name: link("azure-prod", ""), What: "vault https://a.vault.azure.net", Often: "by hand", State: chip(view.None, "never run")}},
 		Runs:      []page.Run{run, done},
-		Scan: page.Form{Fields: []page.Field{{Name: "name", Label: "Name", Kind: "text", Required: true, Hint: "dmz"}, {Name: "targets", Label: "Targets", Kind: "lines", Required: true, Help: "Hosts, addresses or networks (CIDR), one a line. A port may follow: db.example.com:5432."}, {Name: "ports", Label: "Ports", Kind: "text", Value: "443, 8443", Help: "For targets without a port of their own."}}},
+		Scan: page.Form{Action: "/discovery/scan", Submit: "Start the scan", TabsLabel: "Look at", Tabs: []page.Tab{{"the network", "/discovery", true}, {"azure-prod", "/discovery?source=1", false}}, Fields: []page.Field{{Name: "name", Label: "Name", Kind: "text", Required: true, Hint: "dmz"}, {Name: "targets", Label: "Targets", Kind: "lines", Required: true, Help: "Hosts, addresses or networks (CIDR), one a line. A port may follow: db.example.com:5432."}, {Name: "ports", Label: "Ports", Kind: "text", Value: "443, 8443", Help: "For targets without a port of their own."}}},
 	}
 }
 

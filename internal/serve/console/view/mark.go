@@ -41,7 +41,7 @@ func LifeOf(now, from, until time.Time) Life {
 	l := Life{At: until, Text: Relative(now, until), Bare: Span(until.Sub(now)), Tone: OK}
 	if !until.After(now) {
 		l.Text, l.Tone = "expired "+Relative(now, until), Bad
-		l.Bare = l.Text
+		l.Bare = Relative(now, until)
 		return l
 	}
 	l.Left = 100
