@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/job"
 	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/discovery"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/policy"
 	"chatelaine.dev/internal/lifecycle/renewal"
@@ -102,6 +103,8 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.Deployments.HandleRun)
 	job.Handle(a.jobs, a.Deployments.HandleSweep)
 	job.Handle(a.jobs, a.Renewal.HandleTick)
+	job.Handle(a.jobs, a.Discovery.HandleRun)
+	job.Handle(a.jobs, a.Discovery.HandleSchedule)
 	job.Handle(a.jobs, (&policy.Evaluation{Inventory: a.Inventory, Log: a.log}).Handle)
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
@@ -110,6 +113,7 @@ func (a *App) work(ctx context.Context) error {
 		enrollment.SweepArgs{}:   time.Minute,
 		deployment.SweepArgs{}:   time.Minute,
 		renewal.TickArgs{}:       time.Minute,
+		discovery.ScheduleArgs{}: time.Minute,
 	} {
 		if err := a.jobs.Every(period, args); err != nil {
 			return err

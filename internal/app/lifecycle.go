@@ -10,6 +10,8 @@ import (
 	"chatelaine.dev/internal/connectors"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/discovery"
+	"chatelaine.dev/internal/lifecycle/discovery/scan"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
@@ -23,6 +25,7 @@ import (
 // lifecycleFloor is the control plane.
 type lifecycleFloor struct {
 	Inventory   *inventory.Service
+	Discovery   *discovery.Service
 	Connections *connection.Service
 	Lineages    *lineage.Service
 	Requests    *enrollment.Service
@@ -36,7 +39,14 @@ func (a *App) openLifecycle(ctx context.Context) (*lifecycleFloor, error) {
 	if err := a.openInventory(ctx, f); err != nil {
 		return nil, err
 	}
-	return f, a.openLineages(ctx, f)
+	if err := a.openLineages(ctx, f); err != nil {
+		return nil, err
+	}
+	f.Discovery = discovery.New(discovery.Deps{
+		Store: inventorydb.NewCampaigns(a.db), Inventory: f.Inventory, Sources: f.Connections, Scan: scan.Config{},
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
+	})
+	return f, nil
 }
 
 // openLineages opens what renews and installs. Requests, lineages and deployments know
