@@ -97,6 +97,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Deliver)
 	job.Handle(a.jobs, a.events.Prune)
+	job.Handle(a.jobs, func(ctx context.Context, _ sessionPurge) error { return a.sessions.Purge(ctx) })
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
 	job.Handle(a.jobs, a.Requests.HandleRun)
 	job.Handle(a.jobs, a.Requests.HandleSweep)
@@ -108,6 +109,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, (&policy.Evaluation{Inventory: a.Inventory, Log: a.log}).Handle)
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
+		sessionPurge{}:           time.Hour,
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,
 		enrollment.SweepArgs{}:   time.Minute,
@@ -121,6 +123,12 @@ func (a *App) work(ctx context.Context) error {
 	}
 	return a.jobs.Start(ctx)
 }
+
+// sessionPurge is the work of forgetting console sessions that have ended.
+type sessionPurge struct{}
+
+// Kind implements job.Args.
+func (sessionPurge) Kind() string { return "access.purge-sessions" }
 
 // drain is how long running requests and jobs have when the server stops.
 const drain = 20 * time.Second

@@ -37,13 +37,20 @@ func (a *App) bootstrap(ctx context.Context, l listeners) error {
 	if err := dir.WriteFile(a.dir.File("bootstrap", "root.pem"), certificatePEM(der), 0o600); err != nil {
 		return err
 	}
+	wrote := false
 	admin, made, err := a.Directory.EnsureAdministrator(ctx, func(first directory.Administrator) error {
+		wrote = true
 		return a.writeEnvironment(l, map[string]string{
 			"AZURE_CLIENT_ID": first.ClientID, "AZURE_CLIENT_SECRET": first.Secret.Reveal(), "IDENTITY_HEADER": first.Header.Reveal(),
 		})
 	})
 	if err != nil {
 		return err
+	}
+	if wrote && !made { // another node made the administrator; its folder has the credentials
+		if err := os.Remove(a.environmentFile()); err != nil {
+			return err
+		}
 	}
 	if !made { // the ports may be others than last time; the credentials are not
 		kept, err := a.readEnvironment()

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"chatelaine.dev/internal/access"
@@ -62,7 +61,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 	store := lifecycledb.New(a.db, chest)
 	kept := enrollment.Certificates{Service: a.Certificates}
 	f.Connections = connection.New(connection.Deps{
-		Definitions: connectors.All(), Env: connector.Env{Log: a.log, Now: a.now}, Store: store,
+		Definitions: connectors.All(), Env: connector.Env{Log: a.log, Now: a.now, Transport: dialer{}.transport}, Store: store,
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})
 	f.Lineages = lineage.New(lineage.Deps{
@@ -71,7 +70,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})
 	f.Deployments = deployment.New(deployment.Deps{
-		Store: store, Targets: f.Connections, Bundles: kept, Inventory: f.Inventory, Lineages: store, Dialer: &net.Dialer{Timeout: dialTimeout},
+		Store: store, Targets: f.Connections, Bundles: kept, Inventory: f.Inventory, Lineages: store, Dialer: dialer{},
 		Ended:    func(ctx context.Context, request string) error { return f.Requests.Wake(ctx, request) },
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
 		Wait: wait,

@@ -101,3 +101,7 @@ func (g *guard) dial(ctx context.Context, to netip.AddrPort, loopback bool, time
 	}
 	return d.DialContext(ctx, "tcp", to.String())
 }
+
+// Permit returns why no part of the product may connect to an address, or nil. loopback
+// says that whoever asked named this machine expressly.
+func Permit(a netip.Addr, loopback bool) error { return newGuard().permit(a, loopback) }

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"chatelaine.dev/internal/lifecycle/discovery/scan"
+)
+
+// dialer is how connectors and verifications reach out: never to link-local addresses
+// and metadata services, to this machine only where it was named, and to names below
+// localhost without asking a resolver (RFC 6761 §6.3).
+type dialer struct{}
+
+// DialContext implements deployment.Dialer.
+func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	local := name == "localhost" || strings.HasSuffix(name, ".localhost")
+	if local {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+		local = true
+	}
+	d := net.Dialer{
+		Timeout: dialTimeout,
+		// The check is on the address that the socket gets, after the resolver has spoken.
+		ControlContext: func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
+			a, err := netip.ParseAddrPort(resolved)
+			if err != nil {
+				return fmt.Errorf("dial %s: %w", resolved, err)
+			}
+			return scan.Permit(a.Addr(), local)
+		},
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// transport is the HTTP transport that connectors get.
+func (d dialer) transport(c *tls.Config) http.RoundTripper {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, TLSClientConfig: c, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4,
+	}
+}
