@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
 	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/seal"
 )
 
 func TestAuthoritiesAreWhatAnAuthorityMustBe(t *testing.T) {
@@ -264,8 +266,8 @@ func TestAuthorityKeysAreSealedAndBound(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.restart()
-			if _, err := w.issuance.Issue(t.Context(), somebody, request(t, "a.test.example")); err == nil {
-				t.Errorf("%s key signed", why)
+			if _, err := w.issuance.Issue(t.Context(), somebody, request(t, "a.test.example")); !errors.Is(err, seal.ErrSealed) {
+				t.Errorf("%s key opened: %v", why, err)
 			}
 		}
 		// A certificate swapped in the row is noticed as well: it is not that of the key.

@@ -233,6 +233,29 @@ func TestAMissedCRLIsMadeUp(t *testing.T) {
 	})
 }
 
+// A node whose clock is ahead revokes, one whose clock is right publishes: no entry is
+// younger than its list.
+func TestAListIsNotOlderThanItsEntries(t *testing.T) {
+	w := newWorld(t, storagetest.SQLite(t))
+	made := w.issue(request(t, "a.test.example"))
+	w.pass(time.Hour)
+	w.wire.arm(6) // begin, Revoke ×2, record, emit, commit
+	if _, err := w.revocation.Revoke(t.Context(), somebody, revocation.Request{SHA256: made.SHA256}); err != nil {
+		t.Fatal(err)
+	}
+	w.wire.disarm()
+	w.pass(-time.Hour)
+
+	if err := w.revocation.RebuildDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	list := w.crl("issuing")
+	if len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].RevocationTime.After(list.ThisUpdate) {
+		t.Errorf("thisUpdate %s, entries %+v", list.ThisUpdate, list.RevokedCertificateEntries)
+	}
+}
+
 // Two nodes revoke and publish at the same time: no revocation is lost, no number twice.
 func TestConcurrentRevocationsAreAllOnTheList(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
