@@ -88,7 +88,7 @@ func (v *visit) next(d inventory.Detail) page.Next {
 	default:
 		n.Tone, n.Title, n.Text = view.Info, "Nothing is due.", "It expires "+until+". Nobody renews it by then unless it is adopted."
 	}
-	if v.c.Lineages != nil && d.Stage != inventory.Managed && !d.CA && !d.NotAfter.IsZero() {
+	if v.c.adopts() && d.Stage != inventory.Managed && !d.CA && !d.NotAfter.IsZero() {
 		n.Actions = slices.Insert(n.Actions, 0, page.Action{Text: "Adopt…", Href: certificatePath(d.SHA256) + "/adopt", Primary: true})
 	}
 	if v.c.Requests != nil && revocable(d) {

@@ -25,11 +25,11 @@ type Deps struct {
 
 	Connections Connections
 	Connectors  []Connector
-	Lineages    Lineages // with Deployments, Vaults and Profiles
+	Lineages    Lineages // with Deployments
 	Deployments Deployments
-	Profiles    func() []profile.Profile
-	Requests    Requests // with Lineages
-	Renewals    Renewals // with Lineages
+	Profiles    func() []profile.Profile // with Vaults, to adopt
+	Requests    Requests                 // with Lineages
+	Renewals    Renewals
 	Discovery   Discovery
 
 	// VaultURL is the address of a vault for its users, such as
@@ -85,9 +85,11 @@ func (c *Console) routes() {
 	c.page("GET /certificates/{sha256}/pem", c.certificatePEM)
 	estate.Entries = append(estate.Entries, view.Entry{Name: "Certificates", Href: "/certificates"})
 
-	if c.Lineages != nil {
+	if c.adopts() {
 		c.page("GET /certificates/{sha256}/adopt", c.askAdopt)
 		c.page("POST /certificates/{sha256}/adopt", c.adopt)
+	}
+	if c.Lineages != nil {
 		c.page("GET /lineages", c.lineages)
 		c.page("GET /lineages/{id}", c.lineage)
 		c.page("GET /lineages/{id}/remove", c.askRemove)
@@ -154,6 +156,9 @@ func (c *Console) routes() {
 	}
 	c.page("/", c.nowhere)
 }
+
+// adopts reports whether what an adoption asks about is there.
+func (c *Console) adopts() bool { return c.Lineages != nil && c.Vaults != nil && c.Profiles != nil }
 
 // headers is what every answer carries. The policy allows our own files and nothing
 // else; it has no exception for inline styles or scripts.

@@ -348,11 +348,15 @@ func (c *Console) runOf(v *visit) (discovery.Run, discovery.Campaign, error) {
 	return r, x, err
 }
 
-// runProgress is the live line of a run, for the page that asks again.
+// runProgress is the live line of a run, for the page that asks again. At the end the
+// whole page is loaded anew: more than the line has changed.
 func (c *Console) runProgress(v *visit) error {
 	r, x, err := c.runOf(v)
 	if err != nil {
 		return err
+	}
+	if r.State.Final() {
+		v.w.Header().Set("HX-Refresh", "true")
 	}
 	return v.show(http.StatusOK, v.run(r, view.Clean(x.Name)).Progressing())
 }

@@ -108,9 +108,12 @@ func (c *Console) lineage(v *visit) error {
 
 // nextOfLineage is what the renewal engine says of it, with what a person can do.
 func (v *visit) nextOfLineage(l lineage.Lineage) (page.Next, error) {
-	next, err := v.c.Renewals.Next(v.ctx(), v.caller, l.ID)
-	if err != nil {
-		return page.Next{}, err
+	next := renewal.Next{Text: dueText(v.now, l)}
+	if v.c.Renewals != nil {
+		var err error
+		if next, err = v.c.Renewals.Next(v.ctx(), v.caller, l.ID); err != nil {
+			return page.Next{}, err
+		}
 	}
 	n := page.Next{Text: "It " + view.Clean(next.Text) + "."}
 	switch next.Tone {
@@ -123,16 +126,20 @@ func (v *visit) nextOfLineage(l lineage.Lineage) (page.Next, error) {
 	default:
 		n.Tone, n.Title = view.OK, "Nothing to do."
 	}
-	requests, err := v.c.Requests.List(v.ctx(), v.caller, enrollment.Query{Lineage: l.ID, Limit: 1})
-	if err != nil && !fault.Is(err, fault.Denied) {
-		return n, err
+	var requests []enrollment.Request
+	if v.c.Requests != nil {
+		var err error
+		requests, err = v.c.Requests.List(v.ctx(), v.caller, enrollment.Query{Lineage: l.ID, Limit: 1})
+		if err != nil && !fault.Is(err, fault.Denied) {
+			return n, err
+		}
 	}
 	busy := false
 	for _, r := range requests {
 		busy = r.State.Live()
 		n.Actions = append(n.Actions, page.Action{Text: "Show the last request", Href: requestPath(r.ID), Primary: busy || r.State == enrollment.Failed})
 	}
-	if !busy {
+	if !busy && v.c.Requests != nil {
 		n.Actions = append(n.Actions, page.Action{Text: "Renew now…", Href: lineagePath(l.ID) + "/renew", Primary: len(requests) == 0})
 	}
 	n.Actions = append(n.Actions, page.Action{Text: "Let go…", Href: lineagePath(l.ID) + "/remove", Danger: true})

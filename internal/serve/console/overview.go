@@ -3,8 +3,11 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
@@ -83,12 +86,72 @@ func (v *visit) answer(p *page.Overview) error {
 			Where:  view.Plural(s.Installations, "installation", "installations"),
 			Reason: reason(v.now, s), Action: view.Link{Text: "Show", Href: certificatePath(s.SHA256)},
 		}
+		if v.c.adopts() && s.Stage != inventory.Managed && !s.CA {
+			b.Action = view.Link{Text: "Adopt", Href: certificatePath(s.SHA256) + "/adopt"}
+		}
 		p.Breaks = append(p.Breaks, b)
 	}
 	if n > len(p.Breaks) {
 		p.More = view.Link{Text: "Show all " + view.Number(n), Href: person.Href}
 	}
+	return v.stuck(p)
+}
+
+// stuck adds the requests that a person must look at: those that failed, as rows, and
+// those that wait for an approval.
+func (v *visit) stuck(p *page.Overview) error {
+	if v.c.Requests == nil {
+		return nil
+	}
+	for _, q := range []struct {
+		state     enrollment.State
+		one, many string
+	}{{enrollment.Failed, "request failed", "requests failed"}, {enrollment.Pending, "request waits for an approval", "requests wait for an approval"}} {
+		list, err := v.c.Requests.List(v.ctx(), v.caller, enrollment.Query{State: q.state, Limit: pageSize})
+		if fault.Is(err, fault.Denied) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			continue
+		}
+		text := view.Plural(len(list), q.one, q.many)
+		if len(list) == pageSize {
+			text = "At least " + text
+		}
+		p.Sentence = append(p.Sentence, view.Link{Text: " "}, view.Link{Text: text, Href: "/requests?state=" + string(q.state)}, view.Link{Text: "."})
+		if q.state == enrollment.Failed {
+			for _, r := range list[:min(len(list), urgent)] {
+				p.Breaks = append(p.Breaks, v.failed(r))
+			}
+		}
+	}
+	slices.SortStableFunc(p.Breaks, func(a, b page.Break) int { return ends(a).Compare(ends(b)) })
 	return nil
+}
+
+// ends is when a row's certificate ends; one without sorts last.
+func ends(b page.Break) time.Time {
+	if b.Life.At.IsZero() {
+		return time.Unix(1<<40, 0)
+	}
+	return b.Life.At
+}
+
+// failed is the row of a request that failed.
+func (v *visit) failed(r enrollment.Request) page.Break {
+	b := page.Break{
+		Name: view.Link{Text: requestName(r), Href: requestPath(r.ID)}, Where: view.Plural(len(r.Targets), "place", "places"), Owner: view.Clean(r.Wanted.Owner),
+		Reason: view.Clean(view.Or(r.Problem, "its request failed")), Action: view.Link{Text: "Show the request", Href: requestPath(r.ID)},
+	}
+	if r.Lineage != "" {
+		if l, err := v.c.Lineages.Get(v.ctx(), v.caller, r.Lineage); err == nil { // else the row says less
+			b.Name.Href, b.Life = lineagePath(l.ID), lifeOf(v.now, l.Current.NotBefore, l.Current.NotAfter)
+		}
+	}
+	return b
 }
 
 func reason(now time.Time, s inventory.Summary) string {

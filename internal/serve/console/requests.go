@@ -117,7 +117,8 @@ func (c *Console) request(v *visit) error {
 	return v.show(http.StatusOK, p.Show(s))
 }
 
-// requestRoad is the card of steps, for the page that asks again.
+// requestRoad is the card of steps, for the page that asks again. At the end the whole
+// page is loaded anew: what can be done has changed too.
 func (c *Console) requestRoad(v *visit) error {
 	r, err := c.Requests.Get(v.ctx(), v.caller, v.r.PathValue("id"))
 	if err != nil {
@@ -126,6 +127,9 @@ func (c *Console) requestRoad(v *visit) error {
 	p, err := c.road(v, r)
 	if err != nil {
 		return err
+	}
+	if !r.State.Live() {
+		v.w.Header().Set("HX-Refresh", "true")
 	}
 	return v.show(http.StatusOK, p.Road())
 }
