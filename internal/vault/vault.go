@@ -89,4 +89,3 @@ func (s *Service) Verify(ctx context.Context, c access.Caller, progress func(vau
 		}
 	}
 }
-
