@@ -60,6 +60,9 @@ func (o *serveOptions) apply(cmd *cobra.Command, c *config.Config) {
 // runServe runs until ctx ends or storage fails, then drains.
 func runServe(ctx context.Context, c config.Config, out, diagnostics io.Writer) error {
 	log := slog.New(slog.NewTextHandler(diagnostics, nil))
+	if err := protectMemory(); err != nil {
+		log.Warn("memory is not protected from core files and debuggers", "error", err)
+	}
 	a, err := app.Open(ctx, app.Config{Config: c, Log: log})
 	if err != nil {
 		return err
