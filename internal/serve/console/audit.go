@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,7 +66,7 @@ func (c *Console) trail(v *visit, verify page.Verify) error {
 		next = strconv.FormatInt(records[pageSize-1].Sequence, 10)
 	}
 	for _, r := range records {
-		p.Rows = append(p.Rows, recordRow(r))
+		p.Rows = append(p.Rows, c.recordRow(r))
 	}
 	if q.Operation+q.Target+q.Principal+string(q.Outcome) != "" {
 		p.Reset = "/audit"
@@ -87,7 +88,7 @@ func auditFields(q audit.Query) []page.Field {
 	}
 }
 
-func recordRow(r audit.Record) page.Record {
+func (c *Console) recordRow(r audit.Record) page.Record {
 	tones := map[audit.Outcome]view.Tone{audit.Success: view.OK, audit.Denied: view.Bad, audit.Failed: view.Warn}
 	row := page.Record{
 		Sequence: view.Number(int(r.Sequence)), At: r.Time, When: r.Time.UTC().Format("2 Jan 15:04:05"),
@@ -99,11 +100,18 @@ func recordRow(r audit.Record) page.Record {
 		names = append(names, f)
 	}
 	slices.Sort(names)
-	var details []string
 	for _, f := range names {
-		details = append(details, string(f)+" "+view.Clean(r.Details[f]))
+		p := page.Prop{Name: string(f), Text: view.Clean(r.Details[f])}
+		if href := detailPage(f, r.Details[f]); href != "" && c.has(href) {
+			p.Link = view.Link{Text: p.Text, Href: href}
+		} else if !isID(p.Text) {
+			row.Telling = append(row.Telling, string(f)+" "+p.Text)
+		}
+		row.Details = append(row.Details, p)
 	}
-	row.Details = strings.Join(details, ", ")
+	if !c.has(row.Href) {
+		row.Href = ""
+	}
 	return row
 }
 
@@ -115,9 +123,30 @@ func targetPage(target string) string {
 		return vaultPath(parts[1])
 	case parts[0] == "vaults" && len(parts) > 2:
 		return vaultPath(parts[1]) + "?kind=" + parts[2]
-	case parts[0] == "certificates" && len(parts) == 2:
+	case len(parts) != 2:
+	case parts[0] == "certificates":
 		return certificatePath(parts[1])
+	case parts[0] == "campaigns":
+		return campaignPath(parts[1])
+	case parts[0] == "requests" || parts[0] == "lineages" || parts[0] == "connections":
+		return "/" + parts[0] + "/" + url.PathEscape(parts[1])
 	}
 	return ""
 }
 
+// detailPage is the page of what a detail names.
+func detailPage(f audit.Field, value string) string {
+	switch f {
+	case audit.Fingerprint:
+		return certificatePath(value)
+	case audit.Request:
+		return requestPath(value)
+	case audit.Lineage:
+		return lineagePath(value)
+	case audit.Connection:
+		return connectionPath(value)
+	case audit.Run:
+		return runPath(value)
+	}
+	return ""
+}

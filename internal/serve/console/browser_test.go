@@ -153,4 +153,3 @@ func TestMenuFoldsOnNarrowWindows(t *testing.T) {
 		t.Errorf("the entry leads to %q", h1)
 	}
 }
-

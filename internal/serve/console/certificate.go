@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
@@ -38,8 +40,14 @@ func (c *Console) certificate(v *visit) error {
 	p := page.Certificate{
 		Name: name, Lead: "first seen " + view.Day(d.FirstSeen), Status: statusChip(d.Status), Life: lifeOf(v.now, d.NotBefore, d.NotAfter),
 		Props: certificateProps(d), Chain: chainOf(d, rooted), Served: servedChain(d), Places: v.places(d.Installations), Timeline: v.timeline(d),
-		Next: v.next(d), Findings: findingsOf(d.Findings),
+		Findings: findingsOf(d.Findings),
 	}
+	story, err := c.lineageOf(v, d)
+	if err != nil {
+		return err
+	}
+	p.Next, p.Lineage = v.next(d, story), story.props
+	p.Timeline = newestFirst(append(p.Timeline, story.moments...))
 	if g := gradeOf(d.Annotations); g != "" {
 		p.Grade = g + ", " + scoreOf(d.Annotations)
 	}
@@ -62,7 +70,7 @@ func (c *Console) certificatePEM(v *visit) error {
 }
 
 // next says what happens to the certificate next.
-func (v *visit) next(d inventory.Detail) page.Next {
+func (v *visit) next(d inventory.Detail, l lineageStory) page.Next {
 	n := page.Next{Tone: view.OK, Actions: []page.Action{{Text: "Download PEM", Href: certificatePath(d.SHA256) + "/pem"}}}
 	until := view.Relative(v.now, d.NotAfter)
 	present := slices.ContainsFunc(d.Installations, func(i inventory.Installation) bool { return i.Current && i.State == inventory.Present })
@@ -74,6 +82,12 @@ func (v *visit) next(d inventory.Detail) page.Next {
 		}
 	case d.Status == inventory.StatusUnknown:
 		n.Tone, n.Title, n.Text = view.Warn, "Nobody knows when it expires.", "Its dates are unreadable: "+view.Clean(view.Or(d.ParseError, "see the findings"))+"."
+	case l.replaced:
+		n.Tone, n.Title, n.Text = view.None, "It was replaced.", "Its lineage has a newer certificate."
+		if present {
+			n.Tone, n.Text = view.Warn, n.Text+" This one is still in use somewhere."
+		}
+		n.Actions = slices.Insert(n.Actions, 0, page.Action{Text: "Show its lineage", Href: lineagePath(d.Lineage), Primary: true})
 	case d.Stage == inventory.Managed:
 		n.Title, n.Text = "It renews itself.", "Its lineage replaces it before it expires, "+until+"."
 		if v.c.Lineages != nil {
@@ -279,18 +293,79 @@ func (v *visit) timeline(d inventory.Detail) []page.Moment {
 			inventory.Present: "Seen at ", inventory.Changed: "Replaced at ", inventory.Missing: "Gone from ", inventory.Unreachable: "Not reachable at ",
 		}[h.State]
 		tone := map[inventory.State]view.Tone{inventory.Present: view.OK, inventory.Unreachable: view.Warn}[h.State]
-		add(h.At, tone, what+view.Clean(h.Place.String()), runText(h.Run))
+		add(h.At, tone, what+view.Clean(h.Place.String()), "")
+		if h.Run != "" && v.c.Discovery != nil {
+			list[len(list)-1].Link.Href = runPath(h.Run)
+		}
 	}
 	if len(d.History) == 0 {
 		add(d.FirstSeen, view.OK, "First seen", "")
 	}
+	return newestFirst(list)
+}
+
+func newestFirst(list []page.Moment) []page.Moment {
 	slices.SortStableFunc(list, func(a, b page.Moment) int { return b.At.Compare(a.At) })
 	return list
 }
 
-func runText(run string) string {
-	if run == "" {
-		return ""
+// lineageStory is what a certificate's lineage knows of it.
+type lineageStory struct {
+	replaced bool
+	props    []page.Prop
+	moments  []page.Moment
+}
+
+// lineageOf asks the lineage for its part of the story. A viewer who may not see lineages
+// gets a shorter one.
+func (c *Console) lineageOf(v *visit, d inventory.Detail) (lineageStory, error) {
+	var s lineageStory
+	if c.Lineages == nil || d.Lineage == "" {
+		return s, nil
 	}
-	return "run " + view.Clean(run)
+	l, err := c.Lineages.Get(v.ctx(), v.caller, d.Lineage)
+	if fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	s.replaced = l.Current.SHA256 != "" && l.Current.SHA256 != d.SHA256
+	s.props = []page.Prop{
+		{Name: "Name", Link: view.Link{Text: view.Clean(l.Name), Href: lineagePath(l.ID)}}, {Name: "Owner", Text: view.Clean(l.Owner)}, {Name: "Profile", Text: view.Clean(l.Profile)},
+	}
+	if s.replaced {
+		s.props = append(s.props, page.Prop{Name: "Replaced by", Link: view.Link{Text: l.Current.SHA256[:min(16, len(l.Current.SHA256))], Href: certificatePath(l.Current.SHA256)}})
+	}
+	members, err := c.Lineages.Members(v.ctx(), v.caller, l.ID)
+	if err != nil {
+		return s, err
+	}
+	deployments, err := c.Deployments.List(v.ctx(), v.caller, deployment.Query{Lineage: l.ID, Limit: maxLines})
+	if err != nil && !fault.Is(err, fault.Denied) {
+		return s, err
+	}
+	add := func(at time.Time, tone view.Tone, text, href string) {
+		if !at.IsZero() {
+			s.moments = append(s.moments, page.Moment{At: at, When: view.Minute(at), Text: text, Tone: tone, Link: view.Link{Href: href}})
+		}
+	}
+	for _, m := range members {
+		if m.SHA256 != d.SHA256 {
+			continue
+		}
+		text, href := "Adopted into the lineage "+view.Clean(l.Name), lineagePath(l.ID)
+		if m.Request != "" {
+			text, href = "Made by a request, and the current one of "+view.Clean(l.Name)+" from then on", requestPath(m.Request)
+		}
+		add(m.Since, view.OK, text, href)
+		add(m.Replaced, view.None, "Its lineage replaced it", lineagePath(l.ID))
+	}
+	for _, x := range deployments {
+		if x.SHA256 == d.SHA256 {
+			chip := deploymentChip(x)
+			add(x.Updated, chip.Tone, placeText(x.Target.Place)+": "+chip.Word, lineagePath(l.ID))
+		}
+	}
+	return s, nil
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strings"
 
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/serve/console/page"
@@ -23,12 +24,12 @@ func (c *Console) endpoints(v *visit) error {
 		list = list[:pageSize]
 		next = list[pageSize-1].ID
 	}
+	served, err := v.served(list)
+	if err != nil {
+		return err
+	}
 	for _, i := range list {
-		row, err := v.endpointRow(i)
-		if err != nil {
-			return err
-		}
-		p.Rows = append(p.Rows, row)
+		p.Rows = append(p.Rows, v.endpointRow(i, served[i.SHA256]))
 	}
 	p.Pager = v.pager("after", q.After, next, len(list), 0)
 	p.Pager.Shown = view.Plural(len(list), "endpoint", "endpoints") + " shown"
@@ -36,14 +37,30 @@ func (c *Console) endpoints(v *visit) error {
 	return v.show(http.StatusOK, p.Show(s))
 }
 
-func (v *visit) endpointRow(i inventory.Installation) (page.EndpointRow, error) {
-	d, err := v.c.Inventory.Get(v.ctx(), v.caller, i.SHA256)
-	if err != nil {
-		return page.EndpointRow{}, err
+// served are the certificates that installations show, in one question.
+func (v *visit) served(list []inventory.Installation) (map[string]inventory.Summary, error) {
+	found := map[string]inventory.Summary{}
+	var conditions []string
+	for _, i := range list {
+		if _, asked := found[i.SHA256]; !asked {
+			found[i.SHA256] = inventory.Summary{}
+			conditions = append(conditions, "sha256 = "+i.SHA256)
+		}
 	}
+	if len(conditions) == 0 {
+		return found, nil
+	}
+	answer, err := v.c.Inventory.List(v.ctx(), v.caller, inventory.ListOptions{Filter: strings.Join(conditions, " or "), Limit: len(conditions)})
+	for _, s := range answer.Certificates {
+		found[s.SHA256] = s
+	}
+	return found, err
+}
+
+func (v *visit) endpointRow(i inventory.Installation, d inventory.Summary) page.EndpointRow {
 	row := page.EndpointRow{
 		Address: view.Clean(i.Place.String()), State: stateChip(i.State), At: i.LastSeen, Seen: view.Relative(v.now, i.LastSeen),
-		Certificate: view.Link{Text: nameOf(d.Name, d.Subject, d.SHA256), Href: certificatePath(i.SHA256)},
+		Certificate: view.Link{Text: nameOf(d.Name, d.Subject, i.SHA256), Href: certificatePath(i.SHA256)},
 		Life:        lifeOf(v.now, d.NotBefore, d.NotAfter),
 	}
 	if i.SNI != "" && i.SNI != i.Host {
@@ -60,5 +77,5 @@ func (v *visit) endpointRow(i inventory.Installation) (page.EndpointRow, error) 
 	default:
 		row.Chain = "with " + view.Plural(len(i.Chain), "issuer", "issuers")
 	}
-	return row, nil
+	return row
 }

@@ -60,6 +60,9 @@ func (v *visit) events() (*page.Events, error) {
 	}
 	for _, e := range list.Events {
 		text, href := tell(e)
+		if !v.c.has(href) {
+			href = ""
+		}
 		card.List = append(card.List, page.Event{At: e.Time, What: view.Moment(v.now, e.Time), Text: text, Href: href})
 	}
 	return card, nil
@@ -75,6 +78,8 @@ type eventData struct {
 	Reason    string          `json:"reason"`
 	VaultName string          `json:"VaultName"`
 	Place     inventory.Place `json:"place"`
+	Lineage   string          `json:"lineage"`
+	Request   string          `json:"request"`
 }
 
 // tell words an event, and says which page is about it.
@@ -97,11 +102,41 @@ func tell(e event.Event) (text, href string) {
 	case "Chatelaine.CertificateRevoked":
 		return view.Clean("Revoked " + view.Or(commonName(d.Subject), "certificate "+e.Subject) + ": " + view.Or(d.Reason, "no reason given")), certificateByHash(d.SHA256)
 	}
-	if vault, ok := strings.CutPrefix(e.Source, "/vaults/"); ok {
-		vault, _, _ = strings.Cut(vault, "/")
-		href = vaultPath(vault)
+	text = words(e.Type)
+	switch {
+	case d.Name != "":
+		text += ": " + d.Name
+	case !isID(e.Subject):
+		text += ": " + e.Subject
 	}
-	return view.Clean(words(e.Type) + ": " + view.Or(d.Name, e.Subject)), href
+	return view.Clean(text), pageOf(e, d)
+}
+
+// pageOf is the page of what an event is about, where there is one.
+func pageOf(e event.Event, d eventData) string {
+	kind, name, _ := strings.Cut(strings.TrimPrefix(e.Source, "/"), "/")
+	switch kind {
+	case "requests":
+		return requestPath(e.Subject)
+	case "lineages":
+		return lineagePath(e.Subject)
+	case "connections":
+		return connectionPath(e.Subject)
+	case "deployments":
+		if d.Request != "" {
+			return requestPath(d.Request)
+		}
+		return lineagePath(d.Lineage)
+	case "vaults":
+		name, _, _ = strings.Cut(name, "/")
+		return vaultPath(name)
+	}
+	return ""
+}
+
+// isID reports whether a subject is an id, which says nothing to a person.
+func isID(s string) bool {
+	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef-") == ""
 }
 
 func certificateByHash(sha256 string) string {

@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
+	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -72,8 +74,8 @@ func (c *Console) vault(v *visit) error {
 	return v.show(http.StatusOK, p.Show(s))
 }
 
-// objects lists one kind. It takes the attributes of an object alone, never the body,
-// where values are.
+// objects lists one kind. It takes the attributes of an object, and of a key its public
+// type; never the body, where values are.
 func (c *Console) objects(v *visit, vault string, kind object.Kind, after string) ([]page.ObjectRow, string, error) {
 	q := object.Page{After: after, Limit: objectsPage}
 	var l object.Listing
@@ -93,7 +95,15 @@ func (c *Console) objects(v *visit, vault string, kind object.Kind, after string
 	}
 	rows := make([]page.ObjectRow, 0, len(l.Entries))
 	for _, e := range l.Entries {
-		rows = append(rows, v.objectRow(e))
+		row := v.objectRow(e)
+		if kind == object.Keys {
+			d, err := keys.DetailsOf(e.Version)
+			if err != nil {
+				return nil, "", err
+			}
+			row.Type = keyType(d)
+		}
+		rows = append(rows, row)
 	}
 	return rows, l.Next, nil
 }
@@ -112,12 +122,20 @@ func (v *visit) objectRow(e object.Entry) page.ObjectRow {
 		row.State = view.Chip{Tone: view.Warn, Word: "expired"}
 	}
 	if e.Head.Managed {
-		row.Type = "of a certificate"
+		row.Part = "belongs to a certificate"
 	}
 	if !row.Until.IsZero() {
 		row.Expires = view.Relative(v.now, row.Until)
 	}
 	return row
+}
+
+// keyType is the type and size of a key, from its public half.
+func keyType(d keys.Details) string {
+	if d.Curve != "" {
+		return view.Clean(d.Curve)
+	}
+	return view.Clean(d.Type) + " " + strconv.Itoa(len(d.N)*8)
 }
 
 // tagsOf writes tags in the order of their names.
