@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"chatelaine.dev/internal/connector"
@@ -103,7 +104,7 @@ func (r *runner) issue(ctx context.Context) (outcome, error) {
 	o.next.Result = lineage.Certificate{
 		SHA256: hex.EncodeToString(sum[:]), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Request: r.e.ID,
 	}
-	o.event = "Chatelaine.CertificateIssued"
+	o.event = "Chatelaine.RequestIssued"
 	return o, nil
 }
 
@@ -141,16 +142,13 @@ func (r *runner) pkcs8(ctx context.Context) (connector.Secret, error) {
 	return connector.NewSecret(der), err
 }
 
-// OwnVaults is the source of the places in the inventory that are our own vaults.
-const OwnVaults = "vaults"
-
 // record tells the inventory of the certificate, where it is kept and whose it is.
 func (r *runner) record(ctx context.Context) (outcome, error) {
 	k, now := r.e.Wanted.Keep, r.Now()
 	_, err := r.Inventory.Record(ctx, r.caller(), []inventory.Observation{{
-		Place: inventory.Place{Source: OwnVaults, Path: "/vaults/" + k.Vault + "/certificates/" + k.Name},
+		Place: inventory.Place{Source: "vault/" + k.Vault, Path: "certificates/" + strings.ToLower(k.Name)},
 		State: inventory.Present, DER: r.e.Certificate, Chain: r.e.Chain, At: now,
-		Object: &inventory.Object{Name: k.Name, Version: r.e.Result.Version, Enabled: true, Key: "/vaults/" + k.Vault + "/keys/" + k.Name + "/" + r.e.Result.Version},
+		Object: &inventory.Object{Name: k.Name, Version: r.e.Result.Version, Enabled: true, Key: "keys/" + k.Name + "/" + r.e.Result.Version},
 	}})
 	if err != nil {
 		return outcome{}, fmt.Errorf("tell the inventory: %w", err)

@@ -33,8 +33,9 @@ func (s *Service) Adopt(ctx context.Context, c access.Caller, a Adoption) (Linea
 	if err != nil {
 		return Lineage{}, err
 	}
-	if found.NotAfter.IsZero() || found.CA {
-		return Lineage{}, fault.New(fault.Invalid, "NotAdoptable", "only an end-entity certificate whose dates are readable can be adopted")
+	// What "openssl req -x509" makes calls itself a CA, but it is a server that shows it.
+	if found.NotAfter.IsZero() || found.CA && len(endpointsOf(found.Installations)) == 0 {
+		return Lineage{}, fault.New(fault.Invalid, "NotAdoptable", "a certificate of an authority, or one whose dates are unreadable, cannot be adopted")
 	}
 	l := s.begin(a.Wanted, a.Targets)
 	l.take(found)

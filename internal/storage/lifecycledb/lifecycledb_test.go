@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 	"uuid"
@@ -65,7 +66,7 @@ func aLineage(name string) lineage.Lineage {
 		ID: uuid.NewV4().String(), Revision: 1, Created: noon, Updated: noon, Due: noon.Add(time.Hour),
 		Wanted: lineage.Wanted{
 			Name: name, Owner: "shop", Profile: "tls-server", Names: profile.Names{DNS: []string{"canary-9d2e.example"}}, Key: "P-256",
-			Validity: profile.Duration(time.Hour), Keep: lineage.Keep{Vault: "default", Name: "web"}, Rule: lineage.Rule{Percent: 50},
+			Validity: profile.Duration(time.Hour), Keep: lineage.Keep{Vault: "default", Name: strings.ReplaceAll(name, " ", "-")}, Rule: lineage.Rule{Percent: 50},
 		},
 		Targets: []lineage.Target{},
 	}
@@ -193,10 +194,15 @@ func TestNamesAreUniqueInAnyCase(t *testing.T) {
 		must(t, s.InsertLineage(ctx, l))
 
 		refused(t, s.InsertConnection(ctx, aConnection("eDGE")), "NameTaken")
-		refused(t, s.InsertLineage(ctx, aLineage("sHOP")), "NameTaken")
+		shop := aLineage("sHOP")
+		refused(t, s.InsertLineage(ctx, shop), "KeepTaken")
+		shop.Keep.Name = "free"
+		refused(t, s.InsertLineage(ctx, shop), "NameTaken")
 		c.Name, c.Revision, l.Name, l.Revision = "EDGE", 2, "SHOP", 2
 		refused(t, s.UpdateConnection(ctx, c), "NameTaken")
 		refused(t, s.UpdateLineage(ctx, l), "NameTaken")
+		l.Name, l.Keep.Name = "free", "shop"
+		refused(t, s.UpdateLineage(ctx, l), "KeepTaken")
 	})
 }
 

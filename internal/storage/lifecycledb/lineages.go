@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/storage"
 )
@@ -16,8 +17,11 @@ func (s *Store) InsertLineage(ctx context.Context, l lineage.Lineage) error {
 		return err
 	}
 	return s.db.Transact(ctx, func(ctx context.Context) error {
-		res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_lineages (id, name_key, owner, due, revision, sealed) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-			l.ID, strings.ToLower(l.Name), l.Owner, storage.Micros(l.Due), l.Revision, sealed)
+		if err := s.freeKeep(ctx, l); err != nil {
+			return err
+		}
+		res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_lineages (id, name_key, keep, owner, due, revision, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+			l.ID, strings.ToLower(l.Name), keepKey(l.Keep), l.Owner, storage.Micros(l.Due), l.Revision, sealed)
 		if err := inserted(res, err, "NameTaken"); err != nil {
 			return err
 		}
@@ -32,8 +36,11 @@ func (s *Store) UpdateLineage(ctx context.Context, l lineage.Lineage) error {
 		return err
 	}
 	return s.db.Transact(ctx, func(ctx context.Context) error {
-		res, err := s.db.Exec(ctx, `UPDATE lifecycle_lineages SET name_key = $1, owner = $2, due = $3, revision = $4, sealed = $5 WHERE id = $6 AND revision = $7`,
-			strings.ToLower(l.Name), l.Owner, storage.Micros(l.Due), l.Revision, sealed, l.ID, l.Revision-1)
+		if err := s.freeKeep(ctx, l); err != nil {
+			return err
+		}
+		res, err := s.db.Exec(ctx, `UPDATE lifecycle_lineages SET name_key = $1, keep = $2, owner = $3, due = $4, revision = $5, sealed = $6 WHERE id = $7 AND revision = $8`,
+			strings.ToLower(l.Name), keepKey(l.Keep), l.Owner, storage.Micros(l.Due), l.Revision, sealed, l.ID, l.Revision-1)
 		if err := changed(res, err, "NameTaken"); err != nil {
 			return err
 		}
@@ -42,6 +49,17 @@ func (s *Store) UpdateLineage(ctx context.Context, l lineage.Lineage) error {
 		}
 		return s.saveTargets(ctx, l)
 	})
+}
+
+func keepKey(k lineage.Keep) string { return strings.ToLower(k.Vault + "/" + k.Name) }
+
+// freeKeep tells which lineage fills the certificate of the vault, if it is another.
+func (s *Store) freeKeep(ctx context.Context, l lineage.Lineage) error {
+	others, err := s.ids(ctx, `SELECT id FROM lifecycle_lineages WHERE keep = $1 AND id <> $2`, keepKey(l.Keep), l.ID)
+	if err == nil && len(others) > 0 {
+		err = fault.New(fault.Conflict, "KeepTaken", "lineage %s fills the certificate %s of vault %s already; choose another name", others[0], l.Keep.Name, l.Keep.Vault)
+	}
+	return err
 }
 
 func (s *Store) saveTargets(ctx context.Context, l lineage.Lineage) error {
@@ -87,8 +105,8 @@ func (s *Store) AddMember(ctx context.Context, id string, m lineage.Member) erro
 		if _, err := s.db.Exec(ctx, `UPDATE lifecycle_members SET replaced = $1 WHERE lineage = $2 AND replaced = 0 AND sha256 <> $3`, since, id, m.SHA256); err != nil {
 			return storage.Translate(err)
 		}
-		_, err := s.db.Exec(ctx, `INSERT INTO lifecycle_members (lineage, sha256, not_before, not_after, version, request, since, replaced)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, 0) ON CONFLICT (lineage, sha256) DO UPDATE SET replaced = 0`,
+		_, err := s.db.Exec(ctx, `INSERT INTO lifecycle_members (lineage, sha256, position, not_before, not_after, version, request, since, replaced)
+			VALUES ($1, $2, (SELECT COALESCE(MAX(position), 0) + 1 FROM lifecycle_members WHERE lineage = $1), $3, $4, $5, $6, $7, 0) ON CONFLICT (lineage, sha256) DO UPDATE SET replaced = 0`,
 			id, m.SHA256, storage.Micros(m.NotBefore), storage.Micros(m.NotAfter), m.Version, m.Request, since)
 		return storage.Translate(err)
 	})
@@ -97,7 +115,7 @@ func (s *Store) AddMember(ctx context.Context, id string, m lineage.Member) erro
 // Members implements lineage.Store.
 func (s *Store) Members(ctx context.Context, id string, limit int) ([]lineage.Member, error) {
 	rows, err := s.db.Query(ctx, `SELECT sha256, not_before, not_after, version, request, since, replaced FROM lifecycle_members
-		WHERE lineage = $1 ORDER BY since DESC, sha256 LIMIT $2`, id, limit)
+		WHERE lineage = $1 ORDER BY position DESC LIMIT $2`, id, limit)
 	if err != nil {
 		return nil, storage.Translate(err)
 	}

@@ -11,10 +11,12 @@ CREATE TABLE lifecycle_connections (
     sealed   BYTEA  NOT NULL
 );
 
--- due is when the renewal engine looks at it next, 0 for never.
+-- due is when the renewal engine looks at it next, 0 for never; keep is the certificate of
+-- a vault that the lineage fills, which no other may.
 CREATE TABLE lifecycle_lineages (
     id       TEXT   NOT NULL PRIMARY KEY,
     name_key TEXT   NOT NULL UNIQUE,
+    keep     TEXT   NOT NULL UNIQUE,
     owner    TEXT   NOT NULL,
     due      BIGINT NOT NULL,
     revision BIGINT NOT NULL,
@@ -32,10 +34,11 @@ CREATE TABLE lifecycle_targets (
 );
 CREATE INDEX lifecycle_targets_connection ON lifecycle_targets (connection);
 
--- The certificates of a lineage. replaced is 0 for the current one.
+-- The certificates of a lineage, in the order of position. replaced is 0 for the current one.
 CREATE TABLE lifecycle_members (
     lineage    TEXT   NOT NULL REFERENCES lifecycle_lineages (id) ON DELETE CASCADE,
     sha256     TEXT   NOT NULL,
+    position   BIGINT NOT NULL,
     not_before BIGINT NOT NULL,
     not_after  BIGINT NOT NULL,
     version    TEXT   NOT NULL,
@@ -44,7 +47,7 @@ CREATE TABLE lifecycle_members (
     replaced   BIGINT NOT NULL,
     PRIMARY KEY (lineage, sha256)
 );
-CREATE INDEX lifecycle_members_since ON lifecycle_members (lineage, since);
+CREATE INDEX lifecycle_members_position ON lifecycle_members (lineage, position);
 
 -- guard is there while the request is under way, and names what only one may do at a
 -- time; once is what makes the same wish twice one request. wake is when somebody looks
