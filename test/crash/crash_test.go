@@ -15,9 +15,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/app"
@@ -67,19 +68,19 @@ func write(data, database string) error {
 	}
 	fmt.Println("ready")
 	c := access.System("writer")
-	var wg sync.WaitGroup
+	var g errgroup.Group
 	for range 4 {
-		wg.Go(func() {
-			for err == nil {
-				var said string
-				if said, err = change(ctx, a, c); err == nil {
-					fmt.Println(said) // one write, so one line, also when killed
+		g.Go(func() error {
+			for {
+				said, err := change(ctx, a, c)
+				if err != nil {
+					return err
 				}
+				fmt.Println(said) // one write, so one line, also when killed
 			}
 		})
 	}
-	wg.Wait()
-	return err
+	return g.Wait()
 }
 
 func ref(name string) object.Ref { return object.Ref{Vault: "default", Name: name} }
