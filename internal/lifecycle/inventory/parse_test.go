@@ -2,9 +2,13 @@ package inventory
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,6 +247,59 @@ func TestCleanEscapesWhatCouldLie(t *testing.T) {
 	}
 	if got := clean(strings.Repeat("x", 10000)); len(got) > maxText {
 		t.Errorf("a long text keeps %d bytes", len(got))
+	}
+}
+
+func TestTimesOfEveryForm(t *testing.T) {
+	for _, c := range []struct {
+		tag  byte
+		text string
+		want string // empty: not a time
+	}{
+		{tagUTCTime, "491231235959Z", "2049-12-31T23:59:59Z"},
+		{tagUTCTime, "500101000000Z", "1950-01-01T00:00:00Z"},
+		{tagUTCTime, "680101000000Z", "1968-01-01T00:00:00Z"},
+		{tagUTCTime, "990101000000Z", "1999-01-01T00:00:00Z"},
+		{tagUTCTime, "2601010000Z", "2026-01-01T00:00:00Z"},
+		{tagUTCTime, "260101020000+0200", "2026-01-01T00:00:00Z"},
+		{tagUTCTime, "260230000000Z", ""},
+		{tagGeneralized, "20500101000000Z", "2050-01-01T00:00:00Z"},
+		{tagGeneralized, "20500101000000.5Z", "2050-01-01T00:00:00.5Z"},
+		{tagGeneralized, "99991231235959Z", "9999-12-31T23:59:59Z"},
+		{tagGeneralized, "20500101000000-0100", "2050-01-01T01:00:00Z"},
+		{tagGeneralized, "soon", ""},
+		{tagIA5, "20500101000000Z", ""},
+	} {
+		got, err := instant(tlv{tag: c.tag, value: []byte(c.text)})
+
+		if (err != nil) != (c.want == "") || err == nil && got.Format(time.RFC3339Nano) != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.text, got.Format(time.RFC3339Nano), err, c.want)
+		}
+	}
+}
+
+func TestNamesBeyondTheLimitAreCounted(t *testing.T) {
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: slices.Repeat([]string{"a.example"}, maxNames+200)}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if got := Parse(der); len(got.Names) != maxNames || got.NamesOmitted != 200 {
+		t.Errorf("%d names and %d omitted", len(got.Names), got.NamesOmitted)
+	}
+}
+
+// Some letters are longer in lower case; an index of PostgreSQL takes 2,700 bytes.
+func TestFoldedTextsFitAnIndex(t *testing.T) {
+	for _, s := range []string{strings.Repeat("Ⱥ", maxText/2), strings.Repeat("x", 3*maxText)} {
+		if f := Fold(s); len(f) > maxText || !utf8.ValidString(f) {
+			t.Errorf("%d bytes become %d", len(s), len(f))
+		}
 	}
 }
 

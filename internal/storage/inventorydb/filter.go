@@ -81,7 +81,7 @@ func (b *builder) compare(c filter.Cmp) (string, error) {
 	case filter.KeySize:
 		return "c.key_size > 0 AND " + b.number("c.key_size", c), nil
 	case filter.Grade:
-		return "c.score >= 0 AND " + b.number("c.score", c), nil
+		return b.number("c.score", c), nil
 	case filter.Lifetime:
 		return "c.lifetime > 0 AND " + b.number("c.lifetime", c), nil
 	case filter.Expires:

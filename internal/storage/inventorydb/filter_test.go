@@ -149,17 +149,23 @@ func populate(t *testing.T, s *shop) []inventory.Detail {
 	for i, end := range []time.Duration{-day, 0, time.Second, 20 * day, 40 * day, 400 * day} {
 		ders = append(ders, make1(t, template{name: fmt.Sprintf("Own%d.Example", i), to: start.Add(end), names: []string{"*.own.example", "100%_\\.example"}}).der)
 	}
-	ders = append(ders, []byte("garbage"), make1(t, template{name: "later.example", from: start.Add(day)}).der)
+	ders = append(ders, []byte("garbage"), make1(t, template{name: "later.example", from: start.Add(day)}).der,
+		make1(t, template{name: "now.example", from: start.Add(-60 * day), to: start.Add(30 * day)}).der) // expiring from this moment on
+	var before inventory.Place
 	for i, der := range ders {
 		host := fmt.Sprintf("Web%d.example", random.IntN(40))
 		p := inventory.Place{Source: inventory.Network, Host: host, IP: fmt.Sprintf("10.0.0.%d", random.IntN(9)), Port: []int{443, 8443, 993}[random.IntN(3)], SNI: host}
-		o := seen(p, start.Add(time.Duration(random.IntN(200)-100)*day), der)
+		o := seen(p, start.Add(time.Duration(i-100)*day), der)
 		if random.IntN(5) == 0 {
 			o = inventory.Observation{Place: inventory.Place{Source: "Vault-A", Path: "/c/" + host}, State: inventory.Present, DER: der, At: o.At}
 		}
 		if i%7 == 0 {
 			o.Campaign = "nightly"
 		}
+		if i%4 == 1 {
+			o.Place = before // takes the place of the one before it
+		}
+		before = o.Place
 		s.record(t, o)
 		if i%9 == 0 {
 			s.record(t, inventory.Observation{Place: o.Place, State: inventory.Unreachable, At: o.At.Add(time.Hour)})
@@ -271,39 +277,50 @@ func TestFilterInTheDatabaseIsTheFilterInMemory(t *testing.T) {
 		ctx, generator := context.Background(), filters(all)
 		between := 0
 
-		rapid.Check(t, func(rt *rapid.T) {
-			text := generator.Draw(rt, "filter")
+		check := func(text string) error {
 			n, err := filter.Parse(text, start)
 			if err != nil {
-				rt.Fatalf("%s: %v", text, err)
+				return err
 			}
-			var want []string
+			var want, got []string
 			for _, d := range all {
 				if matches(n, d) {
 					want = append(want, d.SHA256)
 				}
 			}
-
 			page, err := s.List(ctx, caller, inventory.ListOptions{Filter: text, Limit: 500})
 			if err != nil {
-				rt.Fatalf("%s: %v", text, err)
+				return err
 			}
 			count, err := s.Count(ctx, caller, text)
 			if err != nil {
-				rt.Fatalf("%s: %v", text, err)
+				return err
 			}
-
-			var got []string
 			for _, c := range page.Certificates {
 				got = append(got, c.SHA256)
 			}
 			slices.Sort(got)
 			slices.Sort(want)
 			if !slices.Equal(got, want) || count != int64(len(want)) {
-				rt.Fatalf("%s: list %d, count %d, in memory %d", text, len(got), count, len(want))
+				return fmt.Errorf("list %d, count %d, in memory %d", len(got), count, len(want))
 			}
 			if len(want) > 0 && len(want) < len(all) {
 				between++
+			}
+			return nil
+		}
+
+		for _, f := range filter.Fields() {
+			for _, o := range f.Options {
+				if err := check(string(f.Field) + " = " + o); err != nil {
+					t.Errorf("%s = %s: %v", f.Field, o, err)
+				}
+			}
+		}
+		rapid.Check(t, func(rt *rapid.T) {
+			text := generator.Draw(rt, "filter")
+			if err := check(text); err != nil {
+				rt.Fatalf("%s: %v", text, err)
 			}
 		})
 

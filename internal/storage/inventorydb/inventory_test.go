@@ -2,6 +2,7 @@ package inventorydb_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/storage"
+	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/storagetest"
 )
 
@@ -161,15 +163,41 @@ func TestAPlaceHasOneLatestCertificate(t *testing.T) {
 	})
 }
 
+func TestTheStoreKeepsOneLatestRowAPlace(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		store := inventorydb.New(db)
+		for _, h := range []string{"aa", "bb"} {
+			err := db.Transact(t.Context(), func(ctx context.Context) error {
+				return store.SaveInstallation(ctx, inventory.Installation{ID: "p", SHA256: h, State: inventory.Present, Current: true})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		if i, err := store.Current(t.Context(), "p"); err != nil || i.SHA256 != "bb" {
+			t.Errorf("%+v, %v", i, err)
+		}
+		if i, err := store.Installation(t.Context(), "p", "aa"); err != nil || i.Current {
+			t.Errorf("%+v, %v", i, err)
+		}
+	})
+}
+
 func TestNothingThatWasFoundIsDropped(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		s := newShop(t, db)
 		ders := zlintCertificates(t, 1)
 		ders = append(ders, []byte("not a certificate"), []byte{0x30, 0x80}, bytes.Repeat([]byte{0x30}, 70000), make([]byte, inventory.MaxDER+1), nameOf(t, strings.Repeat("Ⱥ", 2000)), nameOf(t, "nul\x00byte"), nameOf(t, "bad\xff\xfe"))
 		distinct := map[string]bool{}
+		var batch []inventory.Observation
 		for i, der := range ders {
 			distinct[inventory.Parse(der).SHA256] = true
-			s.record(t, seen(at(fmt.Sprintf("h%d.example", i)), start, der))
+			batch = append(batch, seen(at(fmt.Sprintf("h%d.example", i)), start, der))
+			if len(batch) == 100 || i == len(ders)-1 {
+				s.record(t, batch...)
+				batch = nil
+			}
 		}
 
 		if n := s.count(t, ""); n != int64(len(distinct)) {
@@ -357,6 +385,9 @@ func TestCompleteMarksWhatASourceNoLongerHas(t *testing.T) {
 		}
 		if diff := cmp.Diff(map[string]inventory.State{"vault1/a": "present", "vault1/b": "missing", "vault2/a": "present", "network": "present"}, states); diff != "" {
 			t.Errorf("states (-want +got):\n%s", diff)
+		}
+		if n, err := s.Complete(t.Context(), caller, "vault1", "run3", start.Add(day)); n != 1 || err != nil { // only /a is new to be missing
+			t.Errorf("%d missing at the next time, %v", n, err)
 		}
 		if _, err := s.Complete(t.Context(), caller, inventory.Network, "", start); !fault.Is(err, fault.Invalid) {
 			t.Errorf("the network is never seen completely: %v", err)

@@ -95,7 +95,9 @@ CREATE TABLE inventory_installations (
 );
 CREATE UNIQUE INDEX inventory_installations_latest ON inventory_installations (place) WHERE latest;
 CREATE INDEX inventory_installations_sha256 ON inventory_installations (sha256);
-CREATE INDEX inventory_installations_host ON inventory_installations (host);
+CREATE INDEX inventory_installations_host ON inventory_installations (host, sha256) WHERE latest;
+CREATE INDEX inventory_installations_port ON inventory_installations (port, sha256) WHERE latest;
+CREATE INDEX inventory_installations_state ON inventory_installations (state, sha256);
 CREATE INDEX inventory_installations_source ON inventory_installations (source, checked);
 
 CREATE TABLE inventory_history (
