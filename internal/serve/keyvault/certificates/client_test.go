@@ -24,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/google/go-cmp/cmp"
 
+	"chatelaine.dev/internal/serve/keyvault/keyvaulttest"
 	"chatelaine.dev/internal/vault/pfx"
 )
 
@@ -53,12 +54,12 @@ func (tokens) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.
 // clients are Microsoft's, with their checks of the challenge left on.
 func clients(t *testing.T) (*azcertificates.Client, *azsecrets.Client) {
 	t.Helper()
-	o := azcore.ClientOptions{Transport: direct{start(t)}}
-	certs, err := azcertificates.NewClient(origin, tokens{}, &azcertificates.ClientOptions{ClientOptions: o})
+	o := azcore.ClientOptions{Transport: direct{keyvaulttest.Start(t, operations)}}
+	certs, err := azcertificates.NewClient(keyvaulttest.Origin, tokens{}, &azcertificates.ClientOptions{ClientOptions: o})
 	if err != nil {
 		t.Fatal(err)
 	}
-	secrets, err := azsecrets.NewClient(origin, tokens{}, &azsecrets.ClientOptions{ClientOptions: o})
+	secrets, err := azsecrets.NewClient(keyvaulttest.Origin, tokens{}, &azsecrets.ClientOptions{ClientOptions: o})
 	if err != nil {
 		t.Fatal(err)
 	}
