@@ -83,6 +83,10 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if err := a.bootstrap(ctx, listeners); err != nil {
 		return a, fmt.Errorf("bootstrap: %w", err)
 	}
+	// Whoever is ready has CRLs: the first certificate may be checked at once.
+	if err := a.Revocation.RebuildDue(ctx); err != nil {
+		a.log.Error("publish CRLs", "error", err) // tried again every minute
+	}
 	if err := a.work(ctx); err != nil {
 		return a, err
 	}
