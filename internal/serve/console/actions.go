@@ -164,10 +164,10 @@ func (c *Console) revokeForm(v *visit) (page.Form, inventory.Detail, error) {
 		return page.Form{}, d, err
 	}
 	name, here := nameOf(d.Name, d.Subject, d.SHA256), certificatePath(d.SHA256)
-	used := 0
+	still := 0
 	for _, i := range d.Installations {
-		if i.Current && i.State != inventory.Missing {
-			used++
+		if used(i) {
+			still++
 		}
 	}
 	f := page.Form{
@@ -175,7 +175,7 @@ func (c *Console) revokeForm(v *visit) (page.Form, inventory.Detail, error) {
 		Lead: "Whoever looks at revocation stops trusting it at once. It cannot be taken back.",
 		Preview: []page.Prop{
 			{Name: "Serial", Text: view.Clean(d.Serial), Mono: true}, {Name: "Expires", Text: view.Relative(v.now, d.NotAfter)},
-			{Name: "Still in use at", Link: view.Link{Text: view.Plural(used, "place", "places"), Href: here + "#where"}}, {Name: "Owner", Text: view.Clean(d.Owner)},
+			{Name: "Still in use at", Link: view.Link{Text: view.Plural(still, "place", "places"), Href: here + "#where"}}, {Name: "Owner", Text: view.Clean(d.Owner)},
 		},
 		Action: here + "/revoke", Danger: true, Submit: "Revoke", Cancel: here,
 		Fields: []page.Field{
@@ -190,8 +190,8 @@ func (c *Console) revokeForm(v *visit) (page.Form, inventory.Detail, error) {
 			typed(name),
 		},
 	}
-	if used > 0 {
-		f.Warning = view.Plural(used, "place still serves it", "places still serve it") + ". Renew it first, or what connects there stops working."
+	if still > 0 {
+		f.Warning = view.Plural(still, "place still serves it", "places still serve it") + ". Renew it first, or what connects there stops working."
 	}
 	return f, d, nil
 }

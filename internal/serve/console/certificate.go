@@ -73,7 +73,7 @@ func (c *Console) certificatePEM(v *visit) error {
 func (v *visit) next(d inventory.Detail, l lineageStory) page.Next {
 	n := page.Next{Tone: view.OK, Actions: []page.Action{{Text: "Download PEM", Href: certificatePath(d.SHA256) + "/pem"}}}
 	until := view.Relative(v.now, d.NotAfter)
-	present := slices.ContainsFunc(d.Installations, func(i inventory.Installation) bool { return i.Current && i.State == inventory.Present })
+	present := slices.ContainsFunc(d.Installations, func(i inventory.Installation) bool { return used(i) && i.State == inventory.Present })
 	switch {
 	case d.Status == inventory.StatusRevoked:
 		n.Tone, n.Title, n.Text = view.None, "It was revoked "+view.Relative(v.now, d.RevokedAt)+".", "Reason: "+view.Or(view.Clean(d.RevocationReason), "none given")+"."
@@ -214,11 +214,12 @@ func servedChain(d inventory.Detail) string {
 // places groups the installations: first the network, then each store.
 func (v *visit) places(all []inventory.Installation) []page.Places {
 	var groups []page.Places
-	count := map[string]int{}
+	count, kinds := map[string]int{}, map[string]string{}
 	for _, i := range all {
-		kind := "Served on the network"
-		if i.Source != inventory.Network {
-			kind = "In " + view.Clean(i.Source)
+		kind, ok := kinds[i.Source]
+		if !ok {
+			kind = v.source(i.Source)
+			kinds[i.Source] = kind
 		}
 		at := slices.IndexFunc(groups, func(g page.Places) bool { return g.Kind == kind })
 		if at < 0 {
@@ -233,6 +234,29 @@ func (v *visit) places(all []inventory.Installation) []page.Places {
 		groups[at].Count = view.Link{Text: view.Number(count[groups[at].Kind])}
 	}
 	return groups
+}
+
+// ownAuthority begins the sources that are our own authorities: they know what they
+// issued, and use none of it.
+const ownAuthority = "authority/"
+
+// used reports whether an installation is a place where the certificate may be in use.
+func used(i inventory.Installation) bool {
+	return i.Current && i.State != inventory.Missing && !strings.HasPrefix(i.Source, ownAuthority)
+}
+
+// source names where installations of a kind are.
+func (v *visit) source(source string) string {
+	if source == inventory.Network {
+		return "Served on the network"
+	}
+	if id, ok := strings.CutPrefix(source, ownAuthority); ok {
+		return "Issued by our authority " + view.Clean(id)
+	}
+	if name, ok := strings.CutPrefix(source, "vault/"); ok {
+		return "In our vault " + view.Clean(name)
+	}
+	return "In " + v.c.connectionName(v, source)
 }
 
 func (v *visit) place(i inventory.Installation) page.Place {

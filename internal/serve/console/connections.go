@@ -243,8 +243,8 @@ func lines(text string) []string {
 // again shows a form that was refused, with what was typed; secrets are typed again.
 // Only a refusal that the viewer can mend is shown there.
 func (v *visit) again(f page.Form, err error) error {
-	e := fault.Of(err)
-	if e.Kind != fault.Invalid && e.Kind != fault.Conflict {
+	e, ok := mendable(err)
+	if !ok {
 		return err
 	}
 	v.fill(&f, e)

@@ -226,13 +226,14 @@ func (c *Console) startScan(v *visit) error {
 		Connection: v.query("source"), Interval: seconds, Enabled: seconds > 0,
 	}
 	x, err := c.Discovery.Create(v.ctx(), v.caller, d)
-	if e := fault.Of(err); err != nil && (e.Kind == fault.Invalid || e.Kind == fault.Conflict) {
+	if err != nil {
+		e, ok := mendable(err)
+		if !ok {
+			return err
+		}
 		v.fill(&f, e)
 		status, _ := problemOf(e)
 		return c.showDiscovery(v, status, &f)
-	}
-	if err != nil {
-		return err
 	}
 	return c.start(v, x.ID)
 }

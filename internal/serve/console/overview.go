@@ -15,9 +15,10 @@ import (
 )
 
 // The questions of the first screen, in the query language of the inventory. Each number
-// that they give leads to the list that the same words give.
+// that they give leads to the list that the same words give. What one of our authorities
+// remembers to have issued is in use only where somebody sees it.
 const (
-	inUse    = "state = present"
+	inUse    = `state = present and (source = network or not source ~ "authority/")`
 	ending   = "(status = expiring or status = expired)"
 	helpless = ending + " and stage != managed and " + inUse // somebody must act
 	itself   = ending + " and stage = managed and " + inUse  // Chatelaine will

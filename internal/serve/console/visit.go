@@ -189,6 +189,8 @@ func (v *visit) fail(err error) {
 	p.ID = v.from.Correlation
 	if refusal := (*access.Refusal)(nil); errors.As(err, &refusal) {
 		p.Text = "You have no role that allows " + string(refusal.Action) + " at " + string(refusal.Scope) + "."
+		p.Do = "Ask for a role that allows it."
+		p.Who = "Anybody with the role Administrator of Chatelaine can assign one. The refusal is in the audit trail under the request below."
 	}
 	web.EventOf(v.ctx()).Fail(err)
 	if v.fragment() {
@@ -204,13 +206,25 @@ func (v *visit) fail(err error) {
 	}
 }
 
+// mendable reports whether whoever filled a form can mend what it was refused for. A
+// missing role they cannot.
+func mendable(err error) (*fault.Error, bool) {
+	f := web.Fault(err)
+	switch f.Kind {
+	case fault.Invalid, fault.Conflict:
+		return f, true
+	case fault.Denied:
+		return f, !errors.As(err, new(*access.Refusal))
+	}
+	return f, false
+}
+
 // problemOf words a kind of error.
 func problemOf(f *fault.Error) (int, page.Problem) {
 	p := page.Problem{Text: view.Clean(f.Message), Links: []view.Link{{Text: "Overview", Href: "/"}}}
 	switch f.Kind {
 	case fault.Denied:
-		p.Title, p.Do = "You may not do this", "Ask for a role that allows it."
-		p.Who = "Anybody with the role Administrator of Chatelaine can assign one. The refusal is in the audit trail under the request below."
+		p.Title = "You may not do this"
 		return http.StatusForbidden, p
 	case fault.NotFound:
 		p.Title, p.Do = "It is not here", "Look for it in a list, or search for its name."

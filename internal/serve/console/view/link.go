@@ -2,6 +2,7 @@ package view
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -39,13 +40,17 @@ func With(path string, query url.Values, pairs ...string) string {
 	return path + "?" + v.Encode()
 }
 
+// alternative finds an or, which binds less than the and that is added. One inside
+// quotes is found too; parentheses do no harm there.
+var alternative = regexp.MustCompile(`(?i)\bor\b`)
+
 // And narrows a filter by one more condition, in the one query language.
 func And(filter, condition string) string {
 	filter = strings.TrimSpace(filter)
 	switch {
 	case filter == "":
 		return condition
-	case strings.Contains(strings.ToLower(filter), " or "):
+	case alternative.MatchString(filter):
 		return "(" + filter + ") and " + condition
 	}
 	return filter + " and " + condition
