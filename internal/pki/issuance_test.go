@@ -18,6 +18,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,6 +151,7 @@ func TestBadRequestsAreRefusedBeforeAnythingIsRecorded(t *testing.T) {
 	})
 	key := newKey(t)
 	good := csr(t, key, x509.CertificateRequest{DNSNames: []string{"a.test.example"}})
+	inPEM := func(kind string) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: good}) }
 	forged := bytes.Clone(good)
 	forged[len(forged)-3] ^= 1
 	issuingKey := w.certificate("issuing").PublicKey
@@ -168,8 +170,9 @@ func TestBadRequestsAreRefusedBeforeAnythingIsRecorded(t *testing.T) {
 		{"forged CSR", issuance.Request{Profile: "tls-server", CSR: forged}, "BadCSR"},
 		{"cut CSR", issuance.Request{Profile: "tls-server", CSR: good[:len(good)-1]}, "BadCSR"},
 		{"trailing bytes", issuance.Request{Profile: "tls-server", CSR: append(bytes.Clone(good), 0)}, "BadCSR"},
-		{"certificate for a CSR", issuance.Request{Profile: "tls-server", CSR: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: good})}, "BadCSR"},
-		{"long CSR", issuance.Request{Profile: "tls-server", CSR: make([]byte, 64<<10+1)}, "BadCSR"},
+		{"certificate for a CSR", issuance.Request{Profile: "tls-server", CSR: inPEM("CERTIFICATE")}, "BadCSR"},
+		{"two requests", issuance.Request{Profile: "tls-server", CSR: append(inPEM("CERTIFICATE REQUEST"), inPEM("CERTIFICATE REQUEST")...)}, "BadCSR"},
+		{"long CSR", issuance.Request{Profile: "tls-server", CSR: csr(t, key, x509.CertificateRequest{DNSNames: slices.Repeat([]string{strings.Repeat("a", 60) + ".test.example"}, 1000)})}, "BadCSR"},
 		{"the authority's own key", issuance.Request{Profile: "tls-server", PublicKey: issuingKey, Names: names}, "KeyNotAllowed"},
 		{"too long", issuance.Request{Profile: "tls-server", CSR: good, Validity: 399 * 24 * time.Hour}, "ValidityNotAllowed"},
 		{"a name", issuance.Request{Profile: "tls-server", CSR: good, Names: profile.Names{DNS: []string{"a_b.test.example"}}}, "BadName"},
