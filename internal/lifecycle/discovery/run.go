@@ -96,7 +96,7 @@ func (s *Service) HandleRun(ctx context.Context, a RunArgs) error {
 		r.Started = s.Now()
 	}
 	w := &work{s: s, r: r, campaign: x}
-	if err := w.save(ctx); err != nil {
+	if err := w.save(ctx, w.r); err != nil {
 		return endedIsFine(err)
 	}
 	if x.Connection != "" {
@@ -152,9 +152,9 @@ const (
 	batchPause = time.Second // progress is stored at least this often while results come
 )
 
-// save stores the run as it is; errEnded when it is final or gone.
-func (w *work) save(ctx context.Context) error {
-	err := w.s.Store.UpdateRun(ctx, w.r)
+// save stores a run; errEnded when it is final or gone.
+func (w *work) save(ctx context.Context, r Run) error {
+	err := w.s.Store.UpdateRun(ctx, r)
 	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
 		return errEnded
 	}
@@ -163,22 +163,21 @@ func (w *work) save(ctx context.Context) error {
 
 // flush records what waits and stores the progress, both or neither.
 func (w *work) flush(ctx context.Context) error {
-	before := w.r
+	var r Run
 	err := w.s.Transact(ctx, func(ctx context.Context) error {
-		w.r = before
 		done, err := w.s.Inventory.Record(ctx, system(), w.waiting)
 		if err != nil {
 			return err
 		}
-		w.r.New += done.New
-		w.r.Changed += done.Changed
-		return w.save(ctx)
+		r = w.r
+		r.New += done.New
+		r.Changed += done.Changed
+		return w.save(ctx, r)
 	})
 	if err != nil {
-		w.r = before
 		return err
 	}
-	w.waiting, w.flushed = w.waiting[:0], w.s.Now()
+	w.r, w.waiting, w.flushed = r, w.waiting[:0], w.s.Now()
 	return nil
 }
 
@@ -195,9 +194,7 @@ func (w *work) end(ctx context.Context, state RunState, why string) error {
 	return w.s.Transact(ctx, func(ctx context.Context) error {
 		r := w.r
 		r.State, r.Finished, r.Problem = state, w.s.Now(), why
-		if err := w.s.Store.UpdateRun(ctx, r); fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
-			return errEnded
-		} else if err != nil {
+		if err := w.save(ctx, r); err != nil {
 			return err
 		}
 		rec := system().Record("RunEnd", Path(r.Campaign))

@@ -80,7 +80,12 @@ type Object struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 }
 
-// Observation is one look at one place.
+// nowhere reports that the certificate is known to exist, but not to be anywhere: a CA
+// has issued it, a log lists it.
+func (p Place) nowhere() bool { return p.Path == "" && p.Port == 0 }
+
+// Observation is one look at one place. One that is Present at a place with neither
+// path nor port makes a certificate known without an installation.
 type Observation struct {
 	Place    Place
 	State    State     // Present, Missing or Unreachable
@@ -104,7 +109,7 @@ func (o *Observation) check() error {
 	switch {
 	case o.Place.Source == "":
 		return fault.New(fault.Invalid, "InvalidObservation", "an observation needs a source")
-	case o.Place.Path == "" && o.Place.Port == 0:
+	case o.Place.nowhere() && o.State != Present:
 		return fault.New(fault.Invalid, "InvalidObservation", "an observation needs a path or a port")
 	case o.State == Present && len(o.DER) == 0:
 		return fault.New(fault.Invalid, "InvalidObservation", "a certificate that is present needs its content")

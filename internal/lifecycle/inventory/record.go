@@ -115,6 +115,9 @@ func (r *recording) one(ctx context.Context, l *look) error {
 			return err
 		}
 	}
+	if l.Place.nowhere() {
+		return nil
+	}
 	before, err := r.s.Store.Current(ctx, l.Place.ID())
 	known := err == nil
 	switch {

@@ -176,7 +176,7 @@ func populate(t *testing.T, s *shop) []inventory.Detail {
 				t.Fatal(err)
 			}
 		}
-		if i%11 == 0 {
+		if i%11 == 0 && i < len(ders)-3 { // the last ones are for their dates
 			if err := s.MarkRevoked(t.Context(), h, start, "superseded"); err != nil {
 				t.Fatal(err)
 			}

@@ -151,8 +151,8 @@ func (sizeJudge) Judge(c inventory.Case) inventory.Verdict {
 	if !c.RevokedAt.IsZero() {
 		add("revoked", 5)
 	}
-	if len(c.Installations) > 2 {
-		add("popular", 1)
+	if n := len(c.Installations); n > 0 && !slices.ContainsFunc(c.Installations, func(i inventory.Installation) bool { return i.Current && i.State != inventory.Missing }) {
+		add("retired", 1)
 	}
 	return v
 }

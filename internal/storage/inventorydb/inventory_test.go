@@ -34,6 +34,8 @@ func TestRecordTellsTheStoryOfAPlace(t *testing.T) {
 		first := s.record(t, seen(web, start, old.der, ca.der))
 		s.record(t, down)
 		unreachable := s.get(t, old.der)
+		down.At = start.Add(90 * time.Minute) // still, which is no change
+		s.record(t, down)
 		s.record(t, seen(web, start.Add(2*hour), old.der, ca.der))
 		s.record(t, seen(web, start.Add(3*hour), renewed.der, ca.der))
 		s.record(t, gone)
@@ -47,6 +49,9 @@ func TestRecordTellsTheStoryOfAPlace(t *testing.T) {
 		d := s.get(t, old.der)
 		if i := d.Installations[0]; i.State != inventory.Changed || i.Current || !i.LastSeen.Equal(start.Add(2*hour)) || !i.FirstSeen.Equal(start) {
 			t.Errorf("the replaced certificate: %+v", i)
+		}
+		if len(d.Findings) != 1 || d.Findings[0].Rule != "retired" || len(unreachable.Findings) != 0 {
+			t.Errorf("a certificate is not judged again when its place changes: %+v, before %+v", d.Findings, unreachable.Findings)
 		}
 		var story []string
 		for _, h := range d.History {
@@ -72,7 +77,7 @@ func TestRecordTellsTheStoryOfAPlace(t *testing.T) {
 		if want := []string{"Chatelaine.CertificateDiscovered", "Chatelaine.CertificateDiscovered", "Chatelaine.CertificateDiscovered", "Chatelaine.InstallationChanged"}; !slices.Equal(kinds, want) {
 			t.Errorf("events %v", kinds)
 		}
-		if len(s.records) != 5 || s.records[0].Operation != "ObservationRecord" {
+		if len(s.records) != 6 || s.records[0].Operation != "ObservationRecord" {
 			t.Errorf("%d audit records", len(s.records))
 		}
 	})
@@ -159,6 +164,24 @@ func TestAPlaceHasOneLatestCertificate(t *testing.T) {
 		}
 		if d := s.get(t, a.der); !d.Installations[0].FirstSeen.Equal(start.Add(-time.Hour)) || d.Installations[0].State != inventory.Changed || !d.FirstSeen.Equal(start.Add(-time.Hour)) {
 			t.Errorf("late sighting: %+v", d.Installations[0])
+		}
+	})
+}
+
+func TestACertificateMayBeKnownWithoutBeingAnywhere(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		s := newShop(t, db)
+		c := make1(t, template{name: "a.example"})
+		issued := inventory.Observation{Place: inventory.Place{Source: "authority/x"}, State: inventory.Present, DER: c.der, At: start}
+
+		done := s.record(t, issued)
+
+		if d := s.get(t, c.der); done.New != 1 || done.Changed != 0 || len(d.Installations) != 0 || len(d.History) != 0 || d.Judged.IsZero() {
+			t.Errorf("%+v, %+v", done, d)
+		}
+		issued.State, issued.DER = inventory.Missing, nil
+		if _, err := s.Service.Record(t.Context(), caller, []inventory.Observation{issued}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("missing nowhere: %v", err)
 		}
 	})
 }

@@ -86,8 +86,8 @@ func embeddedIPv4(a netip.Addr) (netip.Addr, bool) {
 	return a, false
 }
 
-// dial connects to an address. The check is made again by the Control hook, on the
-// address that the socket really gets, so that no other code path can slip past it.
+// dial connects to an address. The check is made by the Control hook, on the address that
+// the socket really gets, so that no code path can slip past it.
 func (g *guard) dial(ctx context.Context, to netip.AddrPort, loopback bool, timeout time.Duration) (net.Conn, error) {
 	d := net.Dialer{
 		Timeout: timeout, KeepAlive: -1,

@@ -100,6 +100,27 @@ func TestForbiddenAddressesAreRefusedInEverySpelling(t *testing.T) {
 	}
 }
 
+func TestThisMachineIsScannedWhenItIsNamed(t *testing.T) {
+	g := newGuard()
+	for address, named := range map[string]bool{
+		"127.0.0.1": true, "127.8.9.1": true, "::1": true, "::ffff:127.0.0.1": true,
+		"64:ff9b::7f00:1": false, "2002:7f00:1::": false, "169.254.169.254": false, "0.0.0.0": false, // not even then
+	} {
+		a := netip.MustParseAddr(address)
+		if err := g.permit(a, false); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s, not named: %v", address, err)
+		}
+		if err := g.permit(a, true); (err == nil) != named {
+			t.Errorf("%s, named: %v", address, err)
+		}
+	}
+	for _, address := range []string{"10.0.0.1", "192.168.1.1", "172.16.0.1", "fd12:3456::1", "2001:db8::1", "8.8.8.8", "64:ff9b::808:808"} {
+		if err := g.permit(netip.MustParseAddr(address), false); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 func TestPrefixesCoverARangeExactly(t *testing.T) {
 	for _, c := range []struct {
 		first string
