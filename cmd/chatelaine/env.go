@@ -21,7 +21,7 @@ type envOptions struct{ data string }
 func envCommand() *cobra.Command {
 	var o envOptions
 	c := &cobra.Command{
-		Use:   "env",
+		Use: "env", GroupID: serverGroup,
 		Short: `Print the administrator's environment: eval "$(chatelaine env)"`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,13 +15,29 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
+	err := root().ExecuteContext(ctx)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case err == nil:
+	case interrupted && errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "chatelaine: interrupted")
+		os.Exit(130) // as a shell counts: 128 and the number of the signal
+	default:
 		fmt.Fprintln(os.Stderr, "chatelaine:", err)
-		stop()
 		os.Exit(1)
 	}
 }
+
+// The parts of the list of verbs.
+const (
+	serverGroup      = "server"
+	findGroup        = "find"
+	certificateGroup = "certificates"
+	keepGroup        = "keep"
+	authorityGroup   = "authority"
+	governGroup      = "govern"
+)
 
 func root() *cobra.Command {
 	c := &cobra.Command{
@@ -33,6 +50,23 @@ Start with "chatelaine serve", then in another terminal: eval "$(chatelaine env)
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(serveCommand(), envCommand())
+	c.AddGroup(
+		&cobra.Group{ID: serverGroup, Title: "Server:"},
+		&cobra.Group{ID: findGroup, Title: "Find:"},
+		&cobra.Group{ID: certificateGroup, Title: "Look after:"},
+		&cobra.Group{ID: keepGroup, Title: "Keep:"},
+		&cobra.Group{ID: authorityGroup, Title: "Issue:"},
+		&cobra.Group{ID: governGroup, Title: "Govern:"},
+	)
+	c.SetHelpCommandGroupID(serverGroup)
+	c.SetCompletionCommandGroupID(serverGroup)
+	c.AddCommand(
+		serveCommand(), envCommand(), versionCommand(),
+		scanCommand(), campaignCommand(), endpointCommand(),
+		certificateCommand(), lineageCommand(), requestCommand(), connectionCommand(),
+		vaultCommand(),
+		authorityCommand(), profileCommand(), issueCommand(), revokeCommand(),
+		auditCommand(), accessCommand(), linkCommand(),
+	)
 	return c
 }

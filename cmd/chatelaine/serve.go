@@ -18,7 +18,7 @@ type serveOptions struct{ config.Config }
 func serveCommand() *cobra.Command {
 	var o serveOptions
 	c := &cobra.Command{
-		Use:   "serve",
+		Use: "serve", GroupID: serverGroup,
 		Short: "Run the server",
 		Long: `Run the server. On an empty data folder it makes everything it needs: root key,
 database, a root and an issuing authority, TLS certificates, the vault "default" and the

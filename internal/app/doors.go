@@ -96,10 +96,11 @@ func (a *App) control(d *doors) (http.Handler, error) {
 		}
 		_, _ = io.WriteString(w, map[bool]string{true: "ready\n", false: "starting\n"}[d.ready.Load()])
 	})
-	mux.Handle("/api/v1/", api.New(api.Deps{
-		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Audit: a.Audit(),
-		Authorities: a.Authorities, Issuance: a.Issuance, Revocation: a.Revocation, Directory: a.Directory, Sessions: a.sessions,
-	}))
+	services, err := a.apiDeps()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle(api.Prefix+"/", api.New(services))
 	deps, err := a.consoleDeps(d.url)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,8 @@ type floor struct {
 // before the general. Everyone may know internal/fault. What a floor needs beyond
 // its line is an interface of its own, which internal/app satisfies.
 var floors = []floor{
-	{"cmd", []string{"internal/app", "internal/config", "internal/client", "internal/lifecycle/discovery"}},
+	{"cmd", []string{"internal/app", "internal/config", "internal/client",
+		"internal/lifecycle/discovery", "internal/lifecycle/inventory", "internal/lifecycle/policy"}}, // scan finds and judges without a server
 	{"internal/client", nil}, // speaks to a server, so it knows the wire and nothing behind it
 	{"internal/app", []string{"internal"}},
 	{"internal/config", nil},

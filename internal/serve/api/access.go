@@ -30,12 +30,12 @@ type roleModel struct {
 	Actions     []access.Action `json:"actions" doc:"* stands for any text"`
 }
 
-func (a *door) listRoles(context.Context, access.Caller, *struct{}) (*page[roleModel], error) {
+func (a *door) listRoles(_ context.Context, _ access.Caller, in *Paging) (*page[roleModel], error) {
 	var items []roleModel
 	for _, r := range access.Roles() {
 		items = append(items, roleModel(r))
 	}
-	return pageOf(items, ""), nil
+	return cut(*in, items, func(r roleModel) string { return r.ID }), nil
 }
 
 func (a *door) listAssignments(ctx context.Context, c access.Caller, in *struct {
@@ -79,13 +79,13 @@ type linkModel struct {
 }
 
 func (a *door) createSignInLink(ctx context.Context, c access.Caller, in *struct {
-	Body struct {
+	Body *struct {
 		Principal string `json:"principal,omitempty" maxLength:"100" doc:"object id of who signs in; default: the caller"`
 	}
 }) (*answer[linkModel], error) {
-	who := in.Body.Principal
-	if who == "" {
-		who = c.Principal
+	who := c.Principal
+	if in.Body != nil && in.Body.Principal != "" {
+		who = in.Body.Principal
 	}
 	link, err := a.Sessions.CreateLink(ctx, c, who)
 	if err != nil {

@@ -17,7 +17,13 @@ import (
 	"chatelaine.dev/internal/access/session"
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/connection"
+	"chatelaine.dev/internal/lifecycle/deployment"
+	"chatelaine.dev/internal/lifecycle/discovery"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/revocation"
@@ -43,6 +49,13 @@ type Deps struct {
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
 	Inventory   *inventory.Service
+	Discovery   *discovery.Service
+	Lineages    *lineage.Service // with Renewal and Deployments
+	Renewal     *renewal.Service
+	Requests    *enrollment.Service
+	Deployments *deployment.Service
+	Connections *connection.Service
+	Connectors  []Connector
 	Directory   *directory.Directory
 	Sessions    *session.Service
 }
@@ -75,6 +88,11 @@ func (a *door) register() {
 	}{
 		{a.Inventory != nil, a.certificateOperations},
 		{a.Inventory != nil, a.endpointOperations},
+		{a.Discovery != nil, a.campaignOperations},
+		{a.Lineages != nil, a.lineageOperations},
+		{a.Requests != nil, a.requestOperations},
+		{a.Deployments != nil, a.deploymentOperations},
+		{a.Connections != nil, a.connectionOperations},
 		{a.Vaults != nil, a.vaultOperations},
 		{a.Authorities != nil, a.authorityOperations},
 		{a.Issuance != nil, a.issuanceOperations},

@@ -33,7 +33,7 @@ type client struct {
 
 func administrator(t *testing.T, p *apptest.Product) *client {
 	t.Helper()
-	return &client{p, p.Application(t, "admin", "/", "Administrator")}
+	return &client{p, p.Application(t, "admin", "/", "Administrator", "Key Vault Administrator")}
 }
 
 // as is the same API for somebody with other roles.
@@ -42,8 +42,8 @@ func (c *client) as(t *testing.T, roles ...string) *client {
 	return &client{c.Product, c.Application(t, strings.Join(roles, " "), "/", roles...)}
 }
 
-// send makes a request below /api/v1 and returns the status, the header and the body.
-func (c *client) send(t *testing.T, method, path string, body any) (int, http.Header, []byte) {
+// send makes a request, such as "GET /vaults" below /api/v1, and returns the status, the header and the body.
+func (c *client) send(t *testing.T, route string, body any) (int, http.Header, []byte) {
 	t.Helper()
 	var content io.Reader
 	switch b := body.(type) {
@@ -57,6 +57,7 @@ func (c *client) send(t *testing.T, method, path string, body any) (int, http.He
 		}
 		content = bytes.NewReader(j)
 	}
+	method, path, _ := strings.Cut(route, " ")
 	r, err := http.NewRequestWithContext(t.Context(), method, c.URL+"/api/v1"+path, content)
 	if err != nil {
 		t.Fatal(err)
@@ -80,30 +81,30 @@ func (c *client) send(t *testing.T, method, path string, body any) (int, http.He
 }
 
 // want makes a request that must be answered with the status, and decodes the answer.
-func (c *client) want(t *testing.T, status int, method, path string, body, into any) {
+func (c *client) want(t *testing.T, status int, route string, body, into any) {
 	t.Helper()
-	got, _, b := c.send(t, method, path, body)
+	got, _, b := c.send(t, route, body)
 	if got != status {
-		t.Fatalf("%s %s: %d, want %d: %s", method, path, got, status, b)
+		t.Fatalf("%s: %d, want %d: %s", route, got, status, b)
 	}
 	if into == nil {
 		return
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatalf("%s %s: %v: %s", method, path, err, b)
+		t.Fatalf("%s: %v: %s", route, err, b)
 	}
 }
 
 // refused makes a request that must be refused with the status and code, as a problem.
-func (c *client) refused(t *testing.T, status int, code, method, path string, body any) problem {
+func (c *client) refused(t *testing.T, status int, code, route string, body any) problem {
 	t.Helper()
-	got, h, b := c.send(t, method, path, body)
+	got, h, b := c.send(t, route, body)
 	var p problem
 	if err := json.Unmarshal(b, &p); err != nil || h.Get("Content-Type") != "application/problem+json" {
-		t.Fatalf("%s %s: %d, no problem: %s", method, path, got, b)
+		t.Fatalf("%s: %d, no problem: %s", route, got, b)
 	}
 	if got != status || p.Status != status || p.Code != code || p.Detail == "" || p.Request == "" || p.Request != h.Get("X-Request-Id") {
-		t.Errorf("%s %s: %d %+v, want %d %s", method, path, got, p, status, code)
+		t.Errorf("%s: %d %+v, want %d %s", route, got, p, status, code)
 	}
 	return p
 }
@@ -140,8 +141,8 @@ type document struct {
 func TestDocumentRefersToWhatItHolds(t *testing.T) {
 	c := &client{Product: apptest.Start(t)}
 	var d document
-	c.want(t, http.StatusOK, http.MethodGet, "/openapi.json", nil, &d)
-	_, _, text := c.send(t, http.MethodGet, "/openapi.json", nil)
+	c.want(t, http.StatusOK, "GET /openapi.json", nil, &d)
+	_, _, text := c.send(t, "GET /openapi.json", nil)
 
 	refs := regexp.MustCompile(`"\$ref":"#/components/schemas/(\w+)"`).FindAllSubmatch(text, -1)
 
@@ -162,7 +163,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 	c := &client{Product: apptest.Start(t)}
 	var d document
 
-	c.want(t, http.StatusOK, http.MethodGet, "/openapi.json", nil, &d)
+	c.want(t, http.StatusOK, "GET /openapi.json", nil, &d)
 
 	if !strings.HasPrefix(d.OpenAPI, "3.1") || len(d.Security) == 0 || len(d.Paths) < 10 {
 		t.Fatalf("version %q, security %v, %d paths", d.OpenAPI, d.Security, len(d.Paths))
@@ -202,14 +203,14 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestEveryRouteNeedsAToken(t *testing.T) {
 	c := &client{Product: apptest.Start(t)}
 	var d document
-	c.want(t, http.StatusOK, http.MethodGet, "/openapi.json", nil, &d)
+	c.want(t, http.StatusOK, "GET /openapi.json", nil, &d)
 	placeholder := regexp.MustCompile(`\{\w+\}`)
 	for path, operations := range d.Paths {
 		at := placeholder.ReplaceAllString(strings.TrimPrefix(path, "/api/v1"), "x")
 		for method := range operations {
 			for _, bearer := range []string{"", "not.a.token"} {
 				c.bearer = bearer
-				code, h, _ := c.send(t, strings.ToUpper(method), at, nil)
+				code, h, _ := c.send(t, strings.ToUpper(method)+" "+at, nil)
 				if code != http.StatusUnauthorized || !strings.HasPrefix(h.Get("WWW-Authenticate"), "Bearer") {
 					t.Errorf("%s %s with token %q: %d", method, at, bearer, code)
 				}
@@ -217,7 +218,7 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 		}
 	}
 	c.bearer = ""
-	if code, _, _ := c.send(t, http.MethodGet, "/no/such/path", nil); code != http.StatusUnauthorized {
+	if code, _, _ := c.send(t, "GET /no/such/path", nil); code != http.StatusUnauthorized {
 		t.Errorf("a stranger learns which paths exist: %d", code)
 	}
 }
@@ -225,22 +226,22 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 func TestWhatIsWrongWithARequestIsSaid(t *testing.T) {
 	c := administrator(t, apptest.Start(t))
 
-	p := c.refused(t, 422, "InvalidRequest", http.MethodGet, "/vaults?limit=100000", nil)
+	p := c.refused(t, 422, "InvalidRequest", "GET /vaults?limit=100000", nil)
 	if len(p.Errors) != 1 || p.Errors[0].Location != "query.limit" || !strings.Contains(p.Detail, "500") {
 		t.Errorf("%+v", p)
 	}
-	c.refused(t, 422, "InvalidRequest", http.MethodGet, "/vaults?limmit=1", nil)
-	p = c.refused(t, 422, "InvalidRequest", http.MethodPost, "/users", map[string]any{"name": "Ada", "signIn": "ada", "password": []string{"canary"}})
+	c.refused(t, 422, "InvalidRequest", "GET /vaults?limmit=1", nil)
+	p = c.refused(t, 422, "InvalidRequest", "POST /users", map[string]any{"name": "Ada", "signIn": "ada", "password": []string{"canary"}})
 	if b, _ := json.Marshal(p); strings.Contains(string(b), "canary") {
 		t.Errorf("the answer repeats a secret: %s", b)
 	}
-	c.refused(t, 422, "InvalidRequest", http.MethodPost, "/users", map[string]any{"name": "Ada", "signIn": "ada", "password": "x", "colour": "red"})
-	c.refused(t, 400, "InvalidRequest", http.MethodPost, "/users", `{"name":`)
-	c.refused(t, 413, "InvalidRequest", http.MethodPost, "/users", `{"name":"`+strings.Repeat("x", 2<<20)+`"}`)
-	c.refused(t, 404, "UnknownPath", http.MethodGet, "/no/such/path", nil)
-	c.refused(t, 405, "MethodNotAllowed", http.MethodDelete, "/vaults", nil)
-	c.refused(t, 404, "VaultNotFound", http.MethodGet, "/vaults/nowhere", nil)
-	if _, h, _ := c.send(t, http.MethodDelete, "/vaults", nil); h.Get("Allow") != "GET" {
+	c.refused(t, 422, "InvalidRequest", "POST /users", map[string]any{"name": "Ada", "signIn": "ada", "password": "x", "colour": "red"})
+	c.refused(t, 400, "InvalidRequest", "POST /users", `{"name":`)
+	c.refused(t, 413, "InvalidRequest", "POST /users", `{"name":"`+strings.Repeat("x", 2<<20)+`"}`)
+	c.refused(t, 404, "UnknownPath", "GET /no/such/path", nil)
+	c.refused(t, 405, "MethodNotAllowed", "DELETE /vaults", nil)
+	c.refused(t, 404, "VaultNotFound", "GET /vaults/nowhere", nil)
+	if _, h, _ := c.send(t, "DELETE /vaults", nil); h.Get("Allow") != "GET" {
 		t.Errorf("Allow: %q", h.Get("Allow"))
 	}
 }

@@ -15,7 +15,7 @@ func (a *door) endpointOperations() {
 		action: "Chatelaine/endpoints/read", scope: "/"}, a.listEndpoints)
 	register(a, tag, operation{id: "recordObservations", method: http.MethodPost, path: "/observations", summary: "Record what was seen at TLS services",
 		about:  "For scanners that run elsewhere. The same observations again change nothing.",
-		action: inventory.Write, scope: "/"}, a.recordObservations)
+		action: inventory.Write, scope: "/", body: 3 << 20}, a.recordObservations)
 }
 
 func (a *door) listEndpoints(ctx context.Context, c access.Caller, in *struct {

@@ -27,12 +27,12 @@ func (a *door) revocationOperations() {
 		action:  revocation.RevokeCertificates, scope: "/authorities/{authority}"}, a.revokeIssued)
 }
 
-func (a *door) listProfiles(ctx context.Context, c access.Caller, _ *struct{}) (*page[profile.Profile], error) {
+func (a *door) listProfiles(ctx context.Context, c access.Caller, in *Paging) (*page[profile.Profile], error) {
 	list, err := a.Issuance.Profiles(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(list, ""), nil
+	return cut(*in, list, func(p profile.Profile) string { return p.Name }), nil
 }
 
 // issuedModel is a certificate that an authority has made.
@@ -109,10 +109,14 @@ func (a *door) listIssued(ctx context.Context, c access.Caller, in *struct {
 func (a *door) revokeIssued(ctx context.Context, c access.Caller, in *struct {
 	AuthorityPath
 	Serial string `path:"serial" maxLength:"128" doc:"hex"`
-	Body   struct {
+	Body   *struct {
 		Reason string `json:"reason,omitempty" enum:"unspecified,keyCompromise,cACompromise,affiliationChanged,superseded,cessationOfOperation,privilegeWithdrawn"`
 	}
 }) (*answer[issuedModel], error) {
-	x, err := a.Revocation.Revoke(ctx, c, revocation.Request{Authority: in.Authority, Serial: in.Serial, Reason: in.Body.Reason})
+	r := revocation.Request{Authority: in.Authority, Serial: in.Serial}
+	if in.Body != nil {
+		r.Reason = in.Body.Reason
+	}
+	x, err := a.Revocation.Revoke(ctx, c, r)
 	return answerOf(modelOfIssued(x), err)
 }

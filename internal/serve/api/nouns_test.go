@@ -25,17 +25,17 @@ func TestVaultsAreMadeAndListedInPages(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
 		var made vault
 		for i := range 5 {
-			c.want(t, http.StatusCreated, http.MethodPut, fmt.Sprintf("/vaults/vault-%d", i), map[string]any{"retentionDays": 7 + i}, &made)
+			c.want(t, http.StatusCreated, fmt.Sprintf("PUT /vaults/vault-%d", i), map[string]any{"retentionDays": 7 + i}, &made)
 			if made.Name != fmt.Sprintf("vault-%d", i) || made.RetentionDays != 7+i || made.Created.IsZero() {
 				t.Errorf("made %+v", made)
 			}
 		}
-		c.refused(t, 409, "VaultAlreadyExists", http.MethodPut, "/vaults/vault-3", map[string]any{})
+		c.refused(t, 409, "VaultAlreadyExists", "PUT /vaults/vault-3", map[string]any{})
 
 		var names []string
 		for after, pages := "", 0; ; pages++ {
 			var l list[vault]
-			c.want(t, http.StatusOK, http.MethodGet, "/vaults?limit=2&after="+url.QueryEscape(after), nil, &l)
+			c.want(t, http.StatusOK, "GET /vaults?limit=2&after="+url.QueryEscape(after), nil, &l)
 			for _, v := range l.Items {
 				names = append(names, v.Name)
 			}
@@ -51,8 +51,8 @@ func TestVaultsAreMadeAndListedInPages(t *testing.T) {
 		}
 
 		auditor := c.as(t, "Auditor")
-		auditor.want(t, http.StatusOK, http.MethodGet, "/vaults/vault-1", nil, &made)
-		auditor.refused(t, 403, "ForbiddenByRbac", http.MethodPut, "/vaults/other", map[string]any{})
+		auditor.want(t, http.StatusOK, "GET /vaults/vault-1", nil, &made)
+		auditor.refused(t, 403, "ForbiddenByRbac", "PUT /vaults/other", map[string]any{})
 	})
 }
 
@@ -78,8 +78,8 @@ func TestCertificateIsIssuedListedAndRevoked(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
 		var made, again issued
 		body := map[string]any{"csr": csr(t, "shop.example.com"), "validityDays": 10, "request": "r-1"}
-		c.want(t, http.StatusCreated, http.MethodPost, "/profiles/tls-server/certificates", body, &made)
-		c.want(t, http.StatusCreated, http.MethodPost, "/profiles/tls-server/certificates", body, &again)
+		c.want(t, http.StatusCreated, "POST /profiles/tls-server/certificates", body, &made)
+		c.want(t, http.StatusCreated, "POST /profiles/tls-server/certificates", body, &again)
 
 		block, _ := pem.Decode([]byte(made.Certificate))
 		leaf, err := x509.ParseCertificate(block.Bytes)
@@ -96,14 +96,14 @@ func TestCertificateIsIssuedListedAndRevoked(t *testing.T) {
 		}
 
 		at := "/authorities/" + made.Authority + "/certificates"
-		c.as(t, "Requester").refused(t, 403, "ForbiddenByRbac", http.MethodPost, at+"/"+made.Serial+"/revoke", map[string]any{})
+		c.as(t, "Requester").refused(t, 403, "ForbiddenByRbac", "POST "+at+"/"+made.Serial+"/revoke", map[string]any{})
 		var gone issued
-		c.want(t, http.StatusOK, http.MethodPost, at+"/"+made.Serial+"/revoke", map[string]any{"reason": "keyCompromise"}, &gone)
-		c.refused(t, 409, "AlreadyRevoked", http.MethodPost, at+"/"+made.Serial+"/revoke", map[string]any{})
-		c.refused(t, 422, "InvalidRequest", http.MethodPost, at+"/"+made.Serial+"/revoke", map[string]any{"reason": "tired"})
+		c.want(t, http.StatusOK, "POST "+at+"/"+made.Serial+"/revoke", map[string]any{"reason": "keyCompromise"}, &gone)
+		c.refused(t, 409, "AlreadyRevoked", "POST "+at+"/"+made.Serial+"/revoke", map[string]any{})
+		c.refused(t, 422, "InvalidRequest", "POST "+at+"/"+made.Serial+"/revoke", map[string]any{"reason": "tired"})
 
 		var l list[issued]
-		c.want(t, http.StatusOK, http.MethodGet, at+"?state=revoked", nil, &l)
+		c.want(t, http.StatusOK, "GET "+at+"?state=revoked", nil, &l)
 		if gone.State != "revoked" || gone.Reason != "keyCompromise" || len(l.Items) != 1 || l.Items[0].Serial != made.Serial {
 			t.Errorf("%+v, list %+v", gone, l)
 		}
@@ -113,17 +113,17 @@ func TestCertificateIsIssuedListedAndRevoked(t *testing.T) {
 func TestAuthoritiesAndProfilesAreShown(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
 		var l list[struct{ ID, Parent, Certificate, State string }]
-		c.want(t, http.StatusOK, http.MethodGet, "/authorities", nil, &l)
+		c.want(t, http.StatusOK, "GET /authorities", nil, &l)
 		if len(l.Items) != 2 || l.Items[0].ID != "issuing" || l.Items[0].Parent != "root" || !strings.HasPrefix(l.Items[1].Certificate, "-----BEGIN CERTIFICATE") {
 			t.Errorf("%+v", l)
 		}
-		c.want(t, http.StatusOK, http.MethodGet, "/authorities/root", nil, &l.Items[0])
-		c.refused(t, 404, "UnknownAuthority", http.MethodGet, "/authorities/nobody", nil)
+		c.want(t, http.StatusOK, "GET /authorities/root", nil, &l.Items[0])
+		c.refused(t, 404, "UnknownAuthority", "GET /authorities/nobody", nil)
 		var p list[struct {
 			Name     string
 			Validity struct{ Default string }
 		}]
-		c.want(t, http.StatusOK, http.MethodGet, "/profiles", nil, &p)
+		c.want(t, http.StatusOK, "GET /profiles", nil, &p)
 		if len(p.Items) < 2 || !strings.HasSuffix(p.Items[0].Validity.Default, "d") {
 			t.Errorf("%+v", p)
 		}
@@ -138,47 +138,47 @@ type principal struct {
 func TestProgramIsAddedGivenASecretAndARole(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
 		var p, credential, assignment principal
-		c.want(t, http.StatusCreated, http.MethodPost, "/applications", map[string]any{"name": "robot"}, &p)
-		c.want(t, http.StatusCreated, http.MethodPost, "/principals/"+p.ID+"/credentials", map[string]any{"description": "first"}, &credential)
-		c.want(t, http.StatusCreated, http.MethodPost, "/assignments", map[string]any{"principal": p.ID, "role": "auditor", "scope": "/"}, &assignment)
+		c.want(t, http.StatusCreated, "POST /applications", map[string]any{"name": "robot"}, &p)
+		c.want(t, http.StatusCreated, "POST /principals/"+p.ID+"/credentials", map[string]any{"description": "first"}, &credential)
+		c.want(t, http.StatusCreated, "POST /assignments", map[string]any{"principal": p.ID, "role": "auditor", "scope": "/"}, &assignment)
 		if p.ClientID == "" || !strings.HasPrefix(credential.Secret, "chs_") {
 			t.Errorf("%+v %+v", p, credential)
 		}
-		c.refused(t, 409, "RoleAssignmentExists", http.MethodPost, "/assignments", map[string]any{"principal": p.ID, "role": "Auditor"})
+		c.refused(t, 409, "RoleAssignmentExists", "POST /assignments", map[string]any{"principal": p.ID, "role": "Auditor"})
 
-		_, _, b := c.send(t, http.MethodGet, "/principals/"+p.ID+"/credentials", nil)
+		_, _, b := c.send(t, "GET /principals/"+p.ID+"/credentials", nil)
 		if strings.Contains(string(b), credential.Secret) || !strings.Contains(string(b), "first") {
 			t.Errorf("credentials: %s", b)
 		}
 		var all list[principal]
-		c.want(t, http.StatusOK, http.MethodGet, "/assignments?principal="+p.ID, nil, &all)
+		c.want(t, http.StatusOK, "GET /assignments?principal="+p.ID, nil, &all)
 		if len(all.Items) != 1 || all.Items[0].ID != assignment.ID {
 			t.Errorf("%+v", all)
 		}
 
-		c.want(t, http.StatusNoContent, http.MethodDelete, "/assignments/"+assignment.ID, nil, nil)
-		c.want(t, http.StatusNoContent, http.MethodDelete, "/principals/"+p.ID+"/credentials/"+credential.ID, nil, nil)
-		c.want(t, http.StatusOK, http.MethodPatch, "/principals/"+p.ID, map[string]any{"enabled": false}, &p)
+		c.want(t, http.StatusNoContent, "DELETE /assignments/"+assignment.ID, nil, nil)
+		c.want(t, http.StatusNoContent, "DELETE /principals/"+p.ID+"/credentials/"+credential.ID, nil, nil)
+		c.want(t, http.StatusOK, "PATCH /principals/"+p.ID, map[string]any{"enabled": false}, &p)
 		if p.Enabled {
 			t.Error("still enabled")
 		}
-		c.want(t, http.StatusNoContent, http.MethodDelete, "/principals/"+p.ID, nil, nil)
-		c.refused(t, 404, "PrincipalNotFound", http.MethodGet, "/principals/"+p.ID, nil)
-		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", http.MethodPost, "/applications", map[string]any{"name": "mine"})
+		c.want(t, http.StatusNoContent, "DELETE /principals/"+p.ID, nil, nil)
+		c.refused(t, 404, "PrincipalNotFound", "GET /principals/"+p.ID, nil)
+		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", "POST /applications", map[string]any{"name": "mine"})
 	})
 }
 
 func TestRolesAndPrincipalsAreListed(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
 		var roles list[struct{ ID, Name string }]
-		c.as(t, "Requester").want(t, http.StatusOK, http.MethodGet, "/roles", nil, &roles)
+		c.as(t, "Requester").want(t, http.StatusOK, "GET /roles", nil, &roles)
 		if !slices.ContainsFunc(roles.Items, func(r struct{ ID, Name string }) bool { return r.Name == "Key Vault Secrets User" }) {
 			t.Errorf("%+v", roles)
 		}
 		var names []string
 		for after := ""; ; {
 			var l list[principal]
-			c.want(t, http.StatusOK, http.MethodGet, "/principals?limit=1&after="+url.QueryEscape(after), nil, &l)
+			c.want(t, http.StatusOK, "GET /principals?limit=1&after="+url.QueryEscape(after), nil, &l)
 			names = append(names, l.Items[0].Name)
 			if after = l.Next; after == "" {
 				break
@@ -196,17 +196,17 @@ func TestSignInLinkIsForTheCallerAndGoodForAWhile(t *testing.T) {
 			Path    string
 			Expires time.Time
 		}
-		c.want(t, http.StatusCreated, http.MethodPost, "/sign-in-links", map[string]any{}, &link)
+		c.want(t, http.StatusCreated, "POST /sign-in-links", map[string]any{}, &link)
 		if !strings.HasPrefix(link.Path, "/sign-in?token=chl_") || time.Until(link.Expires) > time.Hour {
 			t.Errorf("%+v", link)
 		}
-		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", http.MethodPost, "/sign-in-links", map[string]any{})
+		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", "POST /sign-in-links", map[string]any{})
 	})
 }
 
 func TestTrailIsReadInPagesAndVerified(t *testing.T) {
 	each(t, func(t *testing.T, c *client) {
-		c.want(t, http.StatusCreated, http.MethodPut, "/vaults/payroll", map[string]any{}, nil)
+		c.want(t, http.StatusCreated, "PUT /vaults/payroll", map[string]any{}, nil)
 		var last int64
 		n := 0
 		for after := ""; ; {
@@ -214,7 +214,7 @@ func TestTrailIsReadInPagesAndVerified(t *testing.T) {
 				Sequence                                  int64
 				Operation, Principal, Correlation, Target string
 			}]
-			c.want(t, http.StatusOK, http.MethodGet, "/audit?limit=3&after="+after, nil, &l)
+			c.want(t, http.StatusOK, "GET /audit?limit=3&after="+after, nil, &l)
 			for _, r := range l.Items {
 				if n++; last != 0 && r.Sequence != last-1 {
 					t.Errorf("%d follows %d", r.Sequence, last)
@@ -230,17 +230,17 @@ func TestTrailIsReadInPagesAndVerified(t *testing.T) {
 		}
 
 		var l list[struct{ Operation, Correlation, Target string }]
-		c.want(t, http.StatusOK, http.MethodGet, "/audit?operation=VaultPut&target=/vaults/payroll", nil, &l)
+		c.want(t, http.StatusOK, "GET /audit?operation=VaultPut&target=/vaults/payroll", nil, &l)
 		if len(l.Items) != 1 || len(l.Items[0].Correlation) != 36 {
 			t.Errorf("%+v", l)
 		}
-		c.refused(t, 422, "InvalidCursor", http.MethodGet, "/audit?after=x", nil)
+		c.refused(t, 422, "InvalidCursor", "GET /audit?after=x", nil)
 
 		var report struct{ Records int64 }
-		c.want(t, http.StatusOK, http.MethodPost, "/audit/verify", nil, &report)
+		c.want(t, http.StatusOK, "POST /audit/verify", nil, &report)
 		if report.Records < int64(n) {
 			t.Errorf("%+v", report)
 		}
-		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", http.MethodGet, "/audit", nil)
+		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", "GET /audit", nil)
 	})
 }

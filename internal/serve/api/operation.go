@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +22,7 @@ type operation struct {
 	action access.Action // that the service asks for
 	scope  string        // where, with the names of path parameters: /vaults/{vault}
 	status int           // of success; 0 is 200
+	body   int64         // bytes of a request's body at most; 0 is maxBody
 	about  string        // more than the summary can say
 }
 
@@ -39,7 +42,7 @@ func (o operation) answering(status int) operation {
 func register[I, O any](a *door, tag string, o operation, fn func(ctx context.Context, c access.Caller, in *I) (*O, error)) {
 	huma.Register(a.api, huma.Operation{
 		OperationID: o.id, Method: o.method, Path: Prefix + o.path, Summary: o.summary, Description: o.about, Tags: []string{tag},
-		DefaultStatus: o.status, MaxBodyBytes: maxBody, Responses: o.problems(a.api),
+		DefaultStatus: o.status, MaxBodyBytes: cmp.Or(o.body, maxBody), Responses: o.problems(a.api),
 		Extensions: map[string]any{"x-action": string(o.action), "x-scope": o.scope},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, caller(ctx), in)
@@ -102,6 +105,18 @@ func (p Paging) nextOf(n int, key func(last int) string) string {
 		return ""
 	}
 	return key(n - 1)
+}
+
+// cut is the page of a short list that a service returns whole. key is different for each.
+func cut[T any](p Paging, list []T, key func(T) string) *page[T] {
+	if p.After != "" {
+		i := slices.IndexFunc(list, func(x T) bool { return key(x) == p.After })
+		list = list[i+1:] // all of it when the last item of the page before is gone
+	}
+	if len(list) <= p.Limit {
+		return pageOf(list, "")
+	}
+	return pageOf(list[:p.Limit], key(list[p.Limit-1]))
 }
 
 // answer is a body alone.

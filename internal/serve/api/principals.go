@@ -74,12 +74,15 @@ func (a *door) deletePrincipal(ctx context.Context, c access.Caller, in *Princip
 	return nil, a.Directory.DeletePrincipal(ctx, c, in.Principal)
 }
 
-func (a *door) listCredentials(ctx context.Context, c access.Caller, in *PrincipalPath) (*page[directory.Credential], error) {
+func (a *door) listCredentials(ctx context.Context, c access.Caller, in *struct {
+	PrincipalPath
+	Paging
+}) (*page[directory.Credential], error) {
 	list, err := a.Directory.Credentials(ctx, c, in.Principal)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(list, ""), nil
+	return cut(in.Paging, list, func(x directory.Credential) string { return x.ID }), nil
 }
 
 // addedCredential is a credential with its secret, which is never shown again.

@@ -63,12 +63,16 @@ func (a *door) getVault(ctx context.Context, c access.Caller, in *VaultPath) (*a
 
 func (a *door) createVault(ctx context.Context, c access.Caller, in *struct {
 	VaultPath
-	Body struct {
+	Body *struct {
 		RetentionDays   int  `json:"retentionDays,omitempty" minimum:"7" maximum:"90" default:"90"`
 		PurgeProtection bool `json:"purgeProtection,omitempty"`
 	}
 }) (*answer[vaultModel], error) {
-	v, err := a.Vaults.Create(ctx, c, in.Vault, object.Settings{RetentionDays: in.Body.RetentionDays, PurgeProtection: in.Body.PurgeProtection})
+	var s object.Settings
+	if in.Body != nil {
+		s.RetentionDays, s.PurgeProtection = in.Body.RetentionDays, in.Body.PurgeProtection
+	}
+	v, err := a.Vaults.Create(ctx, c, in.Vault, s)
 	if err != nil {
 		return nil, err
 	}
