@@ -1,6 +1,7 @@
 package lifecycletest
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -59,7 +60,7 @@ cp `+p.Dir+`/etc/* `+p.Dir+`/read/`)
 func (p *Program) script(t testing.TB, name, body string) string {
 	t.Helper()
 	path := filepath.Join(p.Dir, name)
-	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o755)) //nolint:gosec // it is run
+	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o755))
 	return path
 }
 
@@ -115,7 +116,7 @@ func (p *Program) start(t testing.TB) {
 			}
 			go func() {
 				defer c.Close()
-				_ = c.(*tls.Conn).Handshake()
+				_ = c.(*tls.Conn).HandshakeContext(context.Background())
 			}()
 		}
 	}()

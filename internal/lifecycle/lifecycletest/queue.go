@@ -3,6 +3,7 @@ package lifecycletest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func (q *Queue) Step(t testing.TB) bool {
 	}
 	err := q.w.Fuse.Survive(t, q.w, func() error { return q.run(t.Context(), kind, []byte(args)) })
 	switch {
-	case err == ErrKilled:
+	case errors.Is(err, ErrKilled):
 		return true // the job is still there
 	case err == nil || tries >= 24:
 		if err != nil {

@@ -3,7 +3,6 @@ package lineage
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"math/big"
 	"slices"
 	"time"
 
@@ -48,5 +47,10 @@ func (p Profiles) Check(w Wanted, now time.Time) (bool, error) {
 // standIn is the public key of the private key 1: the base point of P-256.
 func standIn() *ecdsa.PublicKey {
 	p := elliptic.P256().Params()
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).Set(p.Gx), Y: new(big.Int).Set(p.Gy)}
+	point := append([]byte{4}, p.Gx.FillBytes(make([]byte, 32))...) // uncompressed, SEC 1 section 2.3.3
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(point, p.Gy.FillBytes(make([]byte, 32))...))
+	if err != nil {
+		panic(err) // the base point is on its curve
+	}
+	return key
 }

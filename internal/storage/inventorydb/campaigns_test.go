@@ -319,7 +319,11 @@ func TestTheQueueDoesRuns(t *testing.T) {
 		if err := queue.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		defer queue.Stop(context.Background())
+		defer func() {
+			if err := queue.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
 		tries := 0
 		x.source.before = func(int) { tries++ }
 		x.source.found = []connector.Found{{Location: "/a", Certificate: make1(t, template{name: "a.example"}).der}}

@@ -53,7 +53,7 @@ func Start(t *testing.T, operations func(object.Deps) []wire.Operation) http.Han
 
 // Do sends one request.
 func Do(h http.Handler, method, target, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body))
 	r.Host = strings.TrimPrefix(Origin, "https://")
 	r.Header.Set("Authorization", "Bearer token")
 	w := httptest.NewRecorder()
