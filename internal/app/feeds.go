@@ -42,7 +42,8 @@ func (a *App) keptInVault(ctx context.Context, e event.Event) error {
 	return a.see(ctx, inventory.Place{Source: "vault/" + d.VaultName, Path: "certificates/" + strings.ToLower(d.ObjectName)}, e.Time, cert.Body.Certificate, cert.Body.Chain)
 }
 
-// issued records what one of our authorities issued.
+// issued records what one of our authorities issued, at no place: where it is installed is
+// for others to find.
 func (a *App) issued(ctx context.Context, e event.Event) error {
 	var d struct{ Authority, Serial string }
 	if err := json.Unmarshal(e.Data, &d); err != nil {
@@ -52,7 +53,7 @@ func (a *App) issued(ctx context.Context, e event.Event) error {
 	if err != nil {
 		return err
 	}
-	return a.see(ctx, inventory.Place{Source: "authority/" + d.Authority, Path: "certificates/" + d.Serial}, e.Time, made.DER, nil)
+	return a.see(ctx, inventory.Place{Source: "authority/" + d.Authority}, e.Time, made.DER, nil)
 }
 
 func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []byte, chain [][]byte) error {
