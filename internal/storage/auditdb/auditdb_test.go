@@ -124,3 +124,41 @@ func TestFieldOffTheListIsRefused(t *testing.T) {
 		t.Error("a detail that is not on the list was recorded")
 	}
 }
+
+// TestRewrittenTrailIsShownByItsCheckpoint does what somebody can who writes the whole
+// database: change a record and chain everything behind it anew.
+func TestRewrittenTrailIsShownByItsCheckpoint(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		trail, note := fill(t, db)
+		ctx := t.Context()
+		var records []audit.Record
+		if err := auditdb.New(db).Lines(ctx, 0, 100, func(s audit.Stored) bool {
+			r, err := s.Decode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Sequence == 30 {
+				r.Principal = "somebody else"
+			}
+			records = append(records, r)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Pool().ExecContext(ctx, `DELETE FROM audit; DELETE FROM audit_head; DELETE FROM audit_checkpoints`); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if err := trail.Record(ctx, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		_, without := trail.Verify(ctx, nil, nil)
+		_, with := trail.Verify(ctx, [][]byte{note}, nil)
+
+		if without != nil || !errors.Is(with, audit.ErrTampered) {
+			t.Errorf("without the checkpoint: %v (a chain alone cannot tell), with it: %v, want ErrTampered", without, with)
+		}
+	})
+}
