@@ -80,8 +80,11 @@ func campaignColumns(now time.Time) []terminal.Column[campaign] {
 		{Name: "looks at", Of: campaign.where},
 		{Name: "runs", Of: campaign.often},
 		{Name: "next", Of: func(c campaign) string {
-			if c.Next.IsZero() {
+			switch {
+			case c.Next.IsZero():
 				return ""
+			case c.Next.Before(now):
+				return "within a minute"
 			}
 			return terminal.Distance(now, c.Next)
 		}},
@@ -151,7 +154,7 @@ func runCampaignShow(ctx context.Context, o campaignOptions) error {
 		return err
 	}
 	fmt.Fprintln(o.Out)
-	return list(ctx, o.remote, listing{10}, "GET /runs", url.Values{"campaign": {o.campaign}}, runColumns())
+	return list(ctx, o.remote, listing{limit: 10}, "GET /runs", url.Values{"campaign": {o.campaign}}, runColumns())
 }
 
 type campaignCreateOptions struct {
@@ -174,6 +177,7 @@ func campaignCreateCommand() *cobra.Command {
 	f.StringVar(&o.ports, "ports", "", "ports of targets without their own, such as 443,9000-9010 (default: where TLS is spoken from the first byte)")
 	f.StringSliceVar(&o.exclude, "exclude", nil, "names, addresses and networks that are left out")
 	f.StringVar(&o.connection, "connection", "", "instead of targets: name or id of a connection that is a source")
+	completeFlag(c, &o.remote, "connection", aConnection)
 	f.Var(&o.every, "every", "how often it runs by itself, such as 6h or 1d (default: by hand only)")
 	f.BoolVar(&o.versions, "versions", false, "find out every TLS version that is accepted")
 	return c
@@ -230,7 +234,7 @@ func runCampaignRun(ctx context.Context, o campaignRunOptions) error {
 		}
 		return show(o.remote, r, runColumns())
 	}
-	err = poll(ctx, o.remote, func(ctx context.Context, p *terminal.Progress) (bool, error) {
+	err = poll(ctx, o.remote, "run "+r.Value.ID, func(ctx context.Context, p *terminal.Progress) (bool, error) {
 		now, err := get[run](ctx, o.remote, at("GET /runs/%s", r.Value.ID))
 		if err != nil {
 			return false, err

@@ -84,6 +84,7 @@ joined by and, or, not and parentheses. A wrong filter is answered with what is 
 
 func runCertificateList(ctx context.Context, o certificateListOptions) error {
 	now := time.Now()
+	o.counts = "GET /certificates/count"
 	return list(ctx, o.remote, o.listing, "GET /certificates", url.Values{"filter": {o.filter}, "sort": {o.sort}}, []terminal.Column[certificate]{
 		{Name: "sha256", Of: func(c certificate) string { return terminal.Short(c.SHA256) }},
 		{Name: "name", Of: func(c certificate) string { return c.Name }},

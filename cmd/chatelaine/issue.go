@@ -48,6 +48,7 @@ func issueCommand() *cobra.Command {
     -subj / -addext subjectAltName=DNS:shop.example.com | chatelaine issue - --out shop.pem`
 	f := c.Flags()
 	f.StringVar(&o.profile, "profile", "tls-server", "what the certificate may look like; \"chatelaine profile list\" shows each")
+	completeFlag(c, &o.remote, "profile", aProfile)
 	f.StringVar(&o.authority, "authority", "", "who signs (default: the profile's first)")
 	f.IntVar(&o.days, "days", 0, "for how long (default: as the profile says)")
 	f.BoolVar(&o.leaf, "leaf", false, "the certificate alone, without its issuers")

@@ -215,7 +215,7 @@ func runLineageDeploy(ctx context.Context, o lineageDeployOptions) error {
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, o.remote, func(ctx context.Context, p *terminal.Progress) (bool, error) {
+	err = poll(ctx, o.remote, "deployment "+d.Value.ID, func(ctx context.Context, p *terminal.Progress) (bool, error) {
 		now, err := get[deployment](ctx, o.remote, at("GET /deployments/%s", d.Value.ID))
 		if err != nil {
 			return false, err

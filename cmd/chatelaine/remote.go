@@ -66,7 +66,11 @@ func group(use, short, id string, verbs ...*cobra.Command) *cobra.Command {
 }
 
 // listing bounds what a list shows.
-type listing struct{ limit int }
+type listing struct {
+	limit int
+	// counts is the operation that tells how many there are; empty where none does.
+	counts string
+}
 
 func (l *listing) flags(c *cobra.Command) {
 	c.Flags().IntVar(&l.limit, "limit", 500, "how many at most; 0 for all")
@@ -96,7 +100,11 @@ func list[T any](ctx context.Context, r remote, l listing, route string, query u
 		found = append(found, o)
 	}
 	if cut {
-		fmt.Fprintf(r.Err, "only the first %d; there are more: --limit 0 shows all\n", l.limit)
+		total, err := l.total(ctx, r, query)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(r.Err, "only the first %d of %s; --limit 0 shows all\n", l.limit, total)
 	}
 	if r.Format == terminal.JSON {
 		return r.WriteJSON(found)
@@ -107,6 +115,18 @@ func list[T any](ctx context.Context, r remote, l listing, route string, query u
 	}
 	terminal.Rows(r.Terminal, values, columns)
 	return nil
+}
+
+// total is how many there are, as far as that is known.
+func (l listing) total(ctx context.Context, r remote, query url.Values) (string, error) {
+	if l.counts == "" {
+		return "more", nil
+	}
+	var n struct {
+		Count int64 `json:"count"`
+	}
+	err := r.Do(ctx, l.counts, url.Values{"filter": query["filter"]}, nil, &n)
+	return fmt.Sprint(n.Count), err
 }
 
 // get calls an operation without a body.
@@ -153,6 +173,7 @@ const (
 	aConnection noun = "connection"
 	aLineage    noun = "lineage"
 	aPrincipal  noun = "principal"
+	aProfile    noun = "profile"
 	aVault      noun = "vault"
 )
 
@@ -208,15 +229,30 @@ func completeNames(r *remote, n noun) cobra.CompletionFunc {
 	}
 }
 
+// completeFlag offers the names of a list for a flag.
+func completeFlag(c *cobra.Command, r *remote, flag string, n noun) {
+	names := completeNames(r, n)
+	if err := c.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+		return names(cmd, nil, text)
+	}); err != nil {
+		panic(err) // a flag that has just been defined
+	}
+}
+
 // poll calls look about once a second until it says that it is over, and shows what it
 // says meanwhile. A server that is away for a moment is waited for.
-func poll(ctx context.Context, r remote, look func(ctx context.Context, p *terminal.Progress) (over bool, err error)) error {
+func poll(ctx context.Context, r remote, what string, look func(ctx context.Context, p *terminal.Progress) (over bool, err error)) error {
+	if !terminal.IsTerminal(r.Err) {
+		fmt.Fprintf(r.Err, "waiting for %s\n", what)
+	}
 	p := terminal.NewProgress(r.Err, "")
 	defer p.Stop()
 	away := 0
 	for pause := 200 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
 		over, err := look(ctx, p)
 		switch {
+		case ctx.Err() != nil:
+			return errors.Join(errInterrupted, ctx.Err())
 		case err == nil:
 			away = 0
 		case client.Passing(err) && away < 60:

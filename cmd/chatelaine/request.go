@@ -181,7 +181,7 @@ func ask(ctx context.Context, r remote, w watching, route string, body any) erro
 // follow shows a request, after its end if that is to be waited for.
 func follow(ctx context.Context, r remote, w watching, x client.Object[request]) error {
 	if w.watch && x.Value.live() {
-		err := poll(ctx, r, func(ctx context.Context, p *terminal.Progress) (bool, error) {
+		err := poll(ctx, r, "request "+x.Value.ID, func(ctx context.Context, p *terminal.Progress) (bool, error) {
 			now, err := get[request](ctx, r, at("GET /requests/%s", x.Value.ID))
 			if err != nil {
 				return false, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ belong to a lineage, are revoked with "chatelaine certificate revoke".`
 
 func runRevoke(ctx context.Context, o revokeOptions) error {
 	authority, serial, ok := strings.Cut(o.what, "/")
-	if !ok || strings.ContainsAny(serial, "./") {
+	if _, err := os.Stat(o.what); err == nil || !ok {
 		b, err := readInput(o.in, o.what)
 		if err != nil {
 			return err

@@ -78,6 +78,9 @@ func runScan(ctx context.Context, o scanOptions) error {
 	}
 	scanner := scan.New(scan.Config{Concurrency: o.concurrency, Timeout: o.timeout, ConnectTimeout: o.connectTime, Versions: o.versions})
 	kept := collection{o: o}
+	if !terminal.IsTerminal(o.Err) {
+		fmt.Fprintf(o.Err, "scanning: %s\n", terminal.Plural(plan.Total(), "probe"))
+	}
 	p := terminal.NewProgress(o.Err, "")
 	err = scanner.Run(ctx, plan, 0, func(now scan.Progress, _ int, results []scan.Result) error {
 		p.Set(now.Done, now.Total, terminal.Plural(now.Found, "certificate")+" found")

@@ -30,7 +30,7 @@ type wanted struct {
 	in                                          io.Reader
 }
 
-func (w *wanted) define(c *cobra.Command) {
+func (w *wanted) define(c *cobra.Command, r *remote) {
 	w.flags, w.in = c.Flags(), c.InOrStdin()
 	f := w.flags
 	f.StringVar(&w.from, "from", "", "JSON file with everything, as \"lineage show -o json\" prints it; - for standard input")
@@ -51,6 +51,8 @@ func (w *wanted) define(c *cobra.Command) {
 	f.StringArrayVar(&w.place, "place", nil, "SETTING=VALUE: where on the target; may be repeated")
 	f.StringSliceVar(&w.endpoints, "endpoint", nil, "HOST:PORT that must serve it once it is installed, HOST:PORT=NAME to ask for a name")
 	f.StringVar(&w.target, "target", "target-1", "id of the target that --connection, --place and --endpoint describe")
+	completeFlag(c, r, "profile", aProfile)
+	completeFlag(c, r, "connection", aConnection)
 }
 
 // given reports whether the user wrote the flag.
@@ -218,7 +220,7 @@ are those of the certificate unless you say otherwise, and the places where it i
 are those that must serve the next one.`
 	c.Example = `  chatelaine certificate adopt shop.example.com --owner web --connection nginx \
     --place fullchain=/etc/nginx/tls/shop.pem --place key=/etc/nginx/tls/shop.key`
-	o.define(c)
+	o.define(c, &o.remote)
 	return c
 }
 
@@ -254,7 +256,7 @@ func lineageCreateCommand() *cobra.Command {
 		o.name = args[0]
 		return runLineageCreate(ctx, o)
 	})
-	o.define(c)
+	o.define(c, &o.remote)
 	return c
 }
 
@@ -280,7 +282,7 @@ type lineageSetOptions struct {
 func lineageSetCommand() *cobra.Command {
 	var o lineageSetOptions
 	c := o.verb("set", "Change what a lineage wants and where it is installed", func(ctx context.Context) error { return runLineageSet(ctx, o) })
-	o.define(c)
+	o.define(c, &o.remote)
 	return c
 }
 
