@@ -46,7 +46,8 @@ func TestProcessThatLostItsConnectionIsNotTakenForDeadAtOnce(t *testing.T) {
 			}
 			<-began
 
-			if _, err := db.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`); err != nil {
+			if _, err := db.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 30000) FROM pg_locks
+				WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
 				t.Fatal(err)
 			}
 			for look := range 2 {
