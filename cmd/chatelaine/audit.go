@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -98,6 +99,14 @@ type report struct {
 	Checkpoints int       `json:"checkpoints"`
 	Last        time.Time `json:"last"`
 	Head        string    `json:"head"`
+	Problem     string    `json:"problem"`
+}
+
+func (r report) verdict() string {
+	if r.Problem != "" {
+		return "NOT what was written"
+	}
+	return "whole"
 }
 
 func runAuditVerify(ctx context.Context, o auditVerifyOptions) error {
@@ -109,11 +118,19 @@ func runAuditVerify(ctx context.Context, o auditVerifyOptions) error {
 	if err != nil {
 		return fmt.Errorf("the audit trail is not verified: %w", err)
 	}
-	return show(o.remote, r, []terminal.Column[report]{
-		{Name: "audit trail", Of: func(report) string { return "whole" }},
+	err = show(o.remote, r, []terminal.Column[report]{
+		{Name: "audit trail", Of: report.verdict},
+		{Name: "problem", Of: func(r report) string { return r.Problem }},
 		{Name: "records", Of: func(r report) string { return fmt.Sprint(r.Records) }},
 		{Name: "checkpoints", Of: func(r report) string { return fmt.Sprint(r.Checkpoints) }},
 		{Name: "last record", Of: func(r report) string { return terminal.Moment(r.Last) }},
 		{Name: "head", Of: func(r report) string { return r.Head }},
 	})
+	if err == nil && r.Value.Problem != "" {
+		err = errTampered
+	}
+	return err
 }
+
+// errTampered makes the program fail where the trail is not what was written.
+var errTampered = errors.New("somebody has changed the database behind the server's back; put back a copy that is whole, and find out who")

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"maps"
 	"net/url"
@@ -49,6 +50,10 @@ func All[T any](ctx context.Context, c *Client, route string, query url.Values) 
 				}
 			}
 			if p.Next == "" {
+				return
+			}
+			if p.Next == q.Get("after") {
+				yield(Object[T]{}, fmt.Errorf("%s: the server gives the same page again", route))
 				return
 			}
 			q.Set("after", p.Next)

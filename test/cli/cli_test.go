@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"database/sql"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	_ "modernc.org/sqlite" // tamper opens the server's database
 
 	"chatelaine.dev/internal/app/apptest"
 )
@@ -59,21 +61,16 @@ func TestVerbs(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: setup, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "stop": stop,
+			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper,
 		},
 	})
 }
-
-type key string
-
-const productKey key = "product"
 
 // setup starts a product, and a TLS service with a certificate that nobody should have.
 func setup(e *testscript.Env) error {
 	t := e.T().(testing.TB)
 	shop := startShop(t, filepath.Join(e.WorkDir, "shop"))
 	p := apptest.Start(t)
-	e.Values[productKey] = p
 	admin, err := os.ReadFile(filepath.Join(p.Data, "bootstrap", "admin.env"))
 	if err != nil {
 		return err
@@ -89,9 +86,16 @@ func setup(e *testscript.Env) error {
 	return nil
 }
 
-// stop ends the product's listener, as a server does that went away.
-func stop(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(ts.Value(productKey).(*apptest.Product).Close())
+// tamper changes a row of the database behind the server's back.
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("DATA"), "chatelaine.db"))
+	ts.Check(err)
+	defer db.Close()
+	done, err := db.Exec(args[0])
+	ts.Check(err)
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		ts.Fatalf("%d rows changed: %v", n, err)
+	}
 }
 
 // keep gives a variable what the group of a pattern matches in the last output.
