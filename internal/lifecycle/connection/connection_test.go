@@ -89,6 +89,10 @@ func TestUpdateKeepsTheSecretUnlessItWouldGoElsewhere(t *testing.T) {
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("got %v, want fault.Invalid", err)
 	}
+	_, err = w.Connections.Update(t.Context(), w.Caller, made.ID, connection.Draft{Name: "Payroll", Settings: azure(map[string]any{"url": "http://a"})})
+	if !fault.Is(err, fault.Invalid) {
+		t.Errorf("bad settings: got %v, want fault.Invalid", err)
+	}
 	_, err = w.Connections.Update(t.Context(), w.Caller, made.ID, connection.Draft{Name: "Payroll", Connector: "files", Settings: azure(nil)})
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("other connector: got %v, want fault.Invalid", err)

@@ -3,6 +3,9 @@ package enrollment_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"strings"
@@ -214,7 +217,14 @@ func TestRefusalIsFinal(t *testing.T) {
 func TestCertificateThatWasNotAskedForIsNotUsed(t *testing.T) {
 	for name, misbehave := range map[string]func(*outside){
 		"other key": func(o *outside) {
-			o.spoil = func(a *connector.Answer) { a.Certificate = o.ca.Bundle(o.t, "shop.example").Certificate }
+			o.spoil = func(a *connector.Answer) {
+				leaf, err := x509.ParseCertificate(a.Certificate)
+				must(o.t, err)
+				key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+				must(o.t, err)
+				leaf.SignatureAlgorithm = 0
+				a.Certificate = o.ca.Sign(o.t, leaf, key.Public()).Raw
+			}
 		},
 		"more names": func(o *outside) {
 			o.change = func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "bank.example") }

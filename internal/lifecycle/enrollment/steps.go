@@ -208,6 +208,9 @@ func (r *runner) retire() (outcome, error) {
 		if err := r.Lineages.AddMember(ctx, l.ID, lineage.Member{Certificate: r.e.Result, Since: r.Now()}); err != nil {
 			return err
 		}
+		if err := r.Inventory.SetLineage(ctx, r.e.Result.SHA256, l.ID, l.Owner); err != nil { // who may be another by now
+			return err
+		}
 		rec := r.caller().Record("LineageAdvance", lineage.Path(l.ID))
 		return r.tell(ctx, rec, "Chatelaine.CertificateRenewed", o.next.Request)
 	}

@@ -34,10 +34,16 @@ func (l *Lineage) complete() {
 	if l.Key == "" {
 		l.Key = defaultKey
 	}
+	l.Targets = append([]Target{}, l.Targets...) // never null in JSON, and not the caller's
 	for i := range l.Targets {
-		if l.Targets[i].ID == "" {
-			l.Targets[i].ID = "target-" + strconv.Itoa(i+1)
+		t := &l.Targets[i]
+		if t.ID == "" {
+			t.ID = "target-" + strconv.Itoa(i+1)
 		}
+		if t.Place == nil {
+			t.Place = map[string]any{}
+		}
+		t.Endpoints = append([]Endpoint{}, t.Endpoints...)
 	}
 }
 
@@ -150,9 +156,6 @@ func (e Endpoint) check() error {
 }
 
 func encode(place map[string]any) (connector.Settings, error) {
-	if place == nil {
-		return connector.Settings("{}"), nil
-	}
 	b, err := json.Marshal(place)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "InvalidTarget", "a target's place is a JSON object")

@@ -71,7 +71,7 @@ func TestRenewalsOfOneDayAreSpread(t *testing.T) {
 	for _, n := range hours {
 		most = max(most, n)
 	}
-	if mean := 2000 / len(hours); most > 2*mean {
+	if mean := 2000 / len(hours); len(hours) < 20 || most > 2*mean {
 		t.Errorf("%d in one hour, the mean over %d hours is %d", most, len(hours), mean)
 	}
 }

@@ -117,8 +117,8 @@ func (s *Service) Members(ctx context.Context, c access.Caller, id string) ([]Me
 	return s.Store.Members(ctx, id, maxPage)
 }
 
-// Update changes what is wanted and where it is installed. revision is that of the
-// lineage which the caller has seen; fault.Conflict when it has changed since.
+// Update changes what is wanted and where it is installed, of the lineage as the caller
+// has seen it; fault.Conflict when it has changed since. The rest of seen is not looked at.
 func (s *Service) Update(ctx context.Context, c access.Caller, seen Lineage) (Lineage, error) {
 	if err := s.Guard.Authorize(ctx, c, Write, Scope(seen.ID), "LineageUpdate"); err != nil {
 		return Lineage{}, err

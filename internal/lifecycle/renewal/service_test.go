@@ -2,10 +2,12 @@ package renewal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/enrollment"
@@ -229,6 +231,37 @@ func TestOneLineageThatCannotBeAskedForDoesNotStopTheOthers(t *testing.T) {
 	next, err := w.Renewal.Next(t.Context(), w.Caller, good.ID)
 	if err != nil || next.Tone != renewal.Calm {
 		t.Errorf("next: %+v, %v", next, err)
+	}
+}
+
+// broken makes no request for one lineage.
+type broken struct {
+	renewal.Requests
+	lineage string
+}
+
+func (b broken) Create(ctx context.Context, c access.Caller, d enrollment.Draft) (enrollment.Request, error) {
+	if d.Lineage == b.lineage {
+		return enrollment.Request{}, errors.New("disk full")
+	}
+	return b.Requests.Create(ctx, c, d)
+}
+
+func TestErrorOfOneLineageIsReportedAndDoesNotStopTheOthers(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	bad, good := w.Adopt(t, w.NewProgram(t, "bad.example")), w.Adopt(t, w.NewProgram(t, "good.example"))
+	for i, l := range []lineage.Lineage{bad, good} {
+		l.Due = w.Time().Add(time.Duration(i-2) * time.Minute) // the bad one comes first
+		l.Revision++
+		must(t, w.Store.UpdateLineage(t.Context(), l))
+	}
+	w.Renewal.Requests = broken{w.Requests, bad.ID}
+
+	err := w.Renewal.HandleTick(t.Context(), renewal.TickArgs{})
+	w.Queue.Drain(t)
+
+	if err == nil || lineageOf(t, w, good.ID).Current.Version == "" || lineageOf(t, w, bad.ID).Failures != 0 {
+		t.Errorf("got %v; the good one has %+v", err, lineageOf(t, w, good.ID).Current)
 	}
 }
 
