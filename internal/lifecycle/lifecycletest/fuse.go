@@ -3,6 +3,7 @@ package lifecycletest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"chatelaine.dev/internal/access"
@@ -16,9 +17,9 @@ import (
 // of the issuer, the vault, the inventory or a target. What was not committed by then is
 // lost, what was done outside is done, and everything in memory is gone.
 type Fuse struct {
+	mu    sync.Mutex
 	left  int
 	Where string // the seam where it blew
-	seams []string
 }
 
 // ErrKilled is what a killed process leaves.
@@ -27,13 +28,22 @@ var ErrKilled = errors.New("killed")
 type killed struct{ where string }
 
 // Arm makes the n-th crossing from now the last; 0 disarms.
-func (f *Fuse) Arm(n int) { f.left, f.Where, f.seams = n, "", nil }
+func (f *Fuse) Arm(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left, f.Where = n, ""
+}
 
 // Armed reports whether it has not blown yet.
-func (f *Fuse) Armed() bool { return f.left > 0 }
+func (f *Fuse) Armed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left > 0
+}
 
 func (f *Fuse) cross(where string) {
-	f.seams = append(f.seams, where)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.left == 0 {
 		return
 	}

@@ -119,6 +119,10 @@ func (a *door) authenticated(next *http.ServeMux) http.Handler {
 			return
 		}
 		c.APIVersion = "v1"
+		if !readable(r.URL) {
+			web.Problem(w, r, fault.New(fault.Invalid, "UnreadableAddress", "the address holds characters that are no text"))
+			return
+		}
 		if _, pattern := next.Handler(r); pattern == "" {
 			unknown(w, r, next)
 			return

@@ -26,6 +26,8 @@ func description(version string) huma.Config {
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT"}}
 	c.Security = []map[string][]string{{"bearer": {}}}
 	c.RejectUnknownQueryParameters = true
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.Transformers = []huma.Transformer{refused}
 	return c
 }

@@ -175,6 +175,18 @@ func TestRolesAndPrincipalsAreListed(t *testing.T) {
 		if !slices.ContainsFunc(roles.Items, func(r struct{ ID, Name string }) bool { return r.Name == "Key Vault Secrets User" }) {
 			t.Errorf("%+v", roles)
 		}
+		var seen []struct{ ID, Name string }
+		for after := ""; ; {
+			var l list[struct{ ID, Name string }]
+			c.want(t, http.StatusOK, "GET /roles?limit=4&after="+after, nil, &l)
+			if seen = append(seen, l.Items...); l.Next == "" || len(seen) > 100 {
+				break
+			}
+			after = l.Next
+		}
+		if !slices.Equal(seen, roles.Items) {
+			t.Errorf("in pages %+v, at once %+v", seen, roles.Items)
+		}
 		var names []string
 		for after := ""; ; {
 			var l list[principal]
