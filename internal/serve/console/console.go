@@ -60,6 +60,8 @@ type Console struct {
 	assets *asset.Set
 	mux    *http.ServeMux
 	menu   []view.Group
+
+	outlook outlook
 }
 
 // maxForm bounds what a browser may post, in bytes.

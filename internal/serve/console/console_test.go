@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/serve/console"
 	"chatelaine.dev/internal/serve/console/consoletest"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
@@ -391,5 +394,45 @@ func TestEmptyHouseSaysHowToFillIt(t *testing.T) {
 		if text := consoletest.Text(b.page(path).doc.All("main")[0]); !strings.Contains(text, want) {
 			t.Errorf("%s: %s", path, text)
 		}
+	}
+}
+
+// slow is an inventory that takes its time over counting.
+type slow struct {
+	console.Inventory
+	h     *house
+	asked int
+}
+
+func (s *slow) Count(ctx context.Context, c access.Caller, filter string) (int64, error) {
+	if filter != "" {
+		s.asked++
+		s.h.access.Advance(50 * time.Millisecond)
+	}
+	return s.Inventory.Count(ctx, c, filter)
+}
+
+func TestSlowNumbersAreKeptAndSayOfWhen(t *testing.T) {
+	var inner *slow
+	h := open(t, func(h *house, d *console.Deps) {
+		inner = &slow{Inventory: d.Inventory, h: h}
+		d.Inventory = inner
+	})
+	h.find(sighting{name: "pay.example.com", days: 4})
+	b := h.signedIn()
+	lead := func() string { return consoletest.Text(b.page("/").doc.All("header")[0]) }
+
+	if text := lead(); !strings.Contains(text, "1 certificate needs a person") || strings.Contains(text, "As of") {
+		t.Fatalf("%s", text)
+	}
+	counted := inner.asked
+	h.find(sighting{name: "vpn.example.com", days: 5})
+	h.access.Advance(6 * time.Second)
+	if text := lead(); inner.asked != counted || !strings.Contains(text, "1 certificate needs a person") || !strings.Contains(text, "As of ") {
+		t.Errorf("asked %d times more: %s", inner.asked-counted, text)
+	}
+	h.access.Advance(5 * time.Minute)
+	if text := lead(); inner.asked == counted || !strings.Contains(text, "2 certificates need a person") {
+		t.Errorf("the numbers are never renewed: %s", text)
 	}
 }

@@ -36,7 +36,7 @@ import (
 
 // house is the console on real services and a real database, served over TLS.
 type house struct {
-	t         *testing.T
+	t         testing.TB
 	access    *accesstest.Floor
 	vaults    *vaulttest.Floor
 	inventory *inventory.Service
@@ -45,7 +45,7 @@ type house struct {
 	server    *httptest.Server
 }
 
-func open(t *testing.T) *house {
+func open(t testing.TB, adjust ...func(*house, *console.Deps)) *house {
 	t.Helper()
 	h := &house{t: t, access: accesstest.New(t, storagetest.SQLite(t)), vaults: vaulttest.New(t, storagetest.SQLite(t))}
 	deps := h.vaults.Deps
@@ -57,13 +57,17 @@ func open(t *testing.T) *house {
 	})
 	h.secrets = secrets.New(deps)
 	h.keys = keys.New(deps, keystore.NewSoftware())
-	door, err := console.New(console.Deps{
+	parts := console.Deps{
 		Sessions: h.access.Sessions, Inventory: h.inventory, Vaults: vault.New(deps),
 		Shelves:  console.Shelves{Keys: h.keys, Secrets: h.secrets, Certificates: certificates.New(deps, h.keys, h.secrets)},
 		Audit:    access.AuditReader{Trail: h.access.Trail, Guard: h.access.Directory},
 		VaultURL: func(name string) string { return "https://" + name + ".localhost:8443" },
 		Now:      h.access.Time, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, f := range adjust {
+		f(h, &parts)
+	}
+	door, err := console.New(parts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"chatelaine.dev/internal/fault"
@@ -16,8 +17,10 @@ import (
 
 // The questions of the first screen, in the query language of the inventory. Each number
 // that they give leads to the list that the same words give. What one of our authorities
-// remembers to have issued is in use only where somebody sees it.
+// remembers to have issued is in use only where somebody sees it. What is alive is almost
+// the same and is asked for where it is asked for often: it needs no look at the places.
 const (
+	alive    = "not ca and lastseen > -8d"
 	inUse    = `state = present and (source = network or not source ~ "authority/")`
 	ending   = "(status = expiring or status = expired)"
 	helpless = ending + " and stage != managed and " + inUse // somebody must act
@@ -35,21 +38,57 @@ func (c *Console) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := page.Overview{Empty: all == 0, Begin: c.begin()}
+	p := page.Overview{Empty: all == 0, Begin: c.begin(), Sentence: []view.Link{{Text: "Nobody knows yet."}}}
 	if all > 0 {
-		for _, part := range []func(*page.Overview) error{v.answer, v.histogram, v.facts, v.findings} {
-			if err := part(&p); err != nil {
-				return err
-			}
+		if p, err = c.outlook.look(v); err != nil {
+			return err
 		}
-	} else {
-		p.Sentence = []view.Link{{Text: "Nobody knows yet."}}
+		if err := v.stuck(&p); err != nil {
+			return err
+		}
 	}
 	if p.Events, err = v.events(); err != nil {
 		return err
 	}
 	s := v.shell("Overview", "/")
 	return v.show(http.StatusOK, p.Show(s))
+}
+
+// outlook keeps what the first screen counts, for as long as counting it again would be a
+// burden: not at all where it is quick. Everybody who may read certificates may read all
+// of them, so it is the same for all.
+type outlook struct {
+	mu   sync.Mutex
+	page page.Overview
+	at   time.Time
+	took time.Duration
+}
+
+const (
+	quick    = 300 * time.Millisecond // counting that takes no longer is done each time
+	burden   = 20                     // what was slower is kept for so many times as long
+	stalest  = 5 * time.Minute
+	stampAge = 5 * time.Second // numbers that are older say of when they are
+)
+
+func (o *outlook) look(v *visit) (page.Overview, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at.IsZero() || o.took <= quick || v.now.Sub(o.at) >= min(burden*o.took, stalest) {
+		var p page.Overview
+		for _, part := range []func(*page.Overview) error{v.answer, v.histogram, v.facts, v.findings} {
+			if err := part(&p); err != nil {
+				return p, err
+			}
+		}
+		o.page, o.at, o.took = p, v.now, v.c.Now().Sub(v.now)
+	}
+	p := o.page
+	p.Breaks, p.Sentence = slices.Clone(p.Breaks), slices.Clone(p.Sentence) // the viewer's own parts are added
+	if v.now.Sub(o.at) > stampAge {
+		p.Sentence = append(p.Sentence, view.Link{Text: " As of " + o.at.UTC().Format("15:04:05") + " UTC."})
+	}
+	return p, nil
 }
 
 func (v *visit) count(filter string) (int, error) {
@@ -102,7 +141,7 @@ func (v *visit) answer(p *page.Overview) error {
 	if n > len(p.Breaks) {
 		p.More = view.Link{Text: "Show all " + view.Number(n), Href: person.Href}
 	}
-	return v.stuck(p)
+	return nil
 }
 
 // stuck adds the requests that a person must look at: those that failed, as rows, and
@@ -174,7 +213,7 @@ func reason(now time.Time, s inventory.Summary) string {
 func (v *visit) histogram(p *page.Overview) error {
 	h := view.Histogram{Today: v.now.UTC().Truncate(24 * time.Hour)}
 	last := h.Today.AddDate(0, 0, horizon)
-	whole := fmt.Sprintf("expires >= %s and expires < %s and %s", h.Today.Format(time.DateOnly), last.Format(time.DateOnly), inUse)
+	whole := fmt.Sprintf("expires >= %s and expires < %s and %s", h.Today.Format(time.DateOnly), last.Format(time.DateOnly), alive)
 	total, n, err := v.counted(whole, func(n int) string { return view.Plural(n, "certificate", "certificates") })
 	if err != nil {
 		return err
@@ -184,7 +223,7 @@ func (v *visit) histogram(p *page.Overview) error {
 		if n == 0 {
 			break // nothing is left to count
 		}
-		day := "expires = " + h.Today.AddDate(0, 0, i).Format(time.DateOnly) + " and " + inUse
+		day := "expires = " + h.Today.AddDate(0, 0, i).Format(time.DateOnly) + " and " + alive
 		all, err := v.count(day)
 		if err != nil {
 			return err
@@ -203,9 +242,9 @@ func (v *visit) histogram(p *page.Overview) error {
 	return nil
 }
 
-// facts are four numbers about the estate as it is in use.
+// facts are four numbers about the estate that is alive.
 func (v *visit) facts(p *page.Overview) error {
-	used, err := v.count(inUse)
+	used, err := v.count(alive)
 	if err != nil {
 		return err
 	}
@@ -219,13 +258,13 @@ func (v *visit) facts(p *page.Overview) error {
 		})
 		return nil
 	}
-	if err := share("Would renew unattended", inUse+" and stage = managed", inUse+" and stage != managed", "need somebody"); err != nil {
+	if err := share("Would renew unattended", alive+" and stage = managed", alive+" and stage != managed", "need somebody"); err != nil {
 		return err
 	}
-	if err := share("Seen in the last 24 h", inUse+" and lastseen > -24h", inUse+" and lastseen <= -24h", "were not looked at since"); err != nil {
+	if err := share("Seen in the last 24 h", alive+" and lastseen > -24h", alive+" and lastseen <= -24h", "were not looked at since"); err != nil {
 		return err
 	}
-	const long = inUse + " and trust = public and lifetime > 100d and status != expired"
+	const long = alive + " and trust = public and lifetime > 100d and status != expired"
 	n, err := v.count(long)
 	if err != nil {
 		return err
@@ -234,7 +273,7 @@ func (v *visit) facts(p *page.Overview) error {
 	p.Facts = append(p.Facts, page.Fact{
 		Name: "Longer than allowed on 15 Mar 2027", Value: view.Number(n), Note: "100-day limit · " + view.Relative(v.now, limit), Href: view.Filtered("/certificates", long),
 	})
-	return share("Have an owner", inUse+` and owner != ""`, inUse+` and owner = ""`, "belong to nobody")
+	return share("Have an owner", alive+` and owner != ""`, alive+` and owner = ""`, "belong to nobody")
 }
 
 // begin is how an empty inventory is filled.

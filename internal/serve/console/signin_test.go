@@ -176,7 +176,11 @@ func TestThemeIsRememberedAndDrawnByTheServer(t *testing.T) {
 	if got := consoletest.Attr(b.page("/certificates").doc.All("html")[0], "data-theme"); got != "" {
 		t.Errorf("theme %q after it was given back to the system", got)
 	}
-	b.post("/theme", "theme", `"><script>`)
+	address, err := url.Parse(h.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.c.Jar.SetCookies(address, []*http.Cookie{{Name: "__Host-theme", Value: "evil", Path: "/", Secure: true}})
 	if got := consoletest.Attr(b.page("/certificates").doc.All("html")[0], "data-theme"); got != "" {
 		t.Errorf("theme %q", got)
 	}
