@@ -32,6 +32,7 @@ type outside struct {
 	calls  int
 
 	thinks int                              // how often it answers that it thinks
+	silent bool                             // it does not say for how long
 	fails  func(call int) error             // before the order is taken
 	loses  func(call int) error             // after it is taken: the answer is lost
 	spoil  func(*connector.Answer)          // what it sends instead
@@ -81,6 +82,9 @@ func (o *outside) Collect(_ context.Context, token string) (connector.Answer, er
 func (o *outside) answer(id string) (connector.Answer, error) {
 	if o.thinks > 0 {
 		o.thinks--
+		if o.silent {
+			return connector.Answer{Pending: &connector.Pending{Token: "order " + id}}, nil
+		}
 		return connector.Answer{Pending: &connector.Pending{Token: "order " + id, After: 10 * time.Minute}}, nil
 	}
 	a := o.orders[id]
@@ -115,6 +119,18 @@ func TestIssuerMayThink(t *testing.T) {
 	}
 	if took := w.Time().Sub(start); took < 50*time.Minute {
 		t.Errorf("asked again too early: done after %s", took)
+	}
+}
+
+func TestSilentIssuerIsAskedRarelyInTheEnd(t *testing.T) {
+	w, _, l, o := outsideWorld(t)
+	o.thinks, o.silent = 150, true
+	start := w.Time()
+
+	r := renew(t, w, l)
+
+	if took := w.Time().Sub(start); r.State != enrollment.Completed || took < 24*time.Hour {
+		t.Errorf("request is %s; asked 150 times in %s", r.State, took)
 	}
 }
 

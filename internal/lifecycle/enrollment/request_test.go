@@ -194,6 +194,31 @@ func TestRevocationThatIsAskedForNeedsAnother(t *testing.T) {
 	}
 }
 
+// A certificate that was issued and revoked before it was installed is never installed.
+func TestRevokedCertificateIsNotInstalledByARetry(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	p := w.NewProgram(t, "shop.example")
+	l := w.Adopt(t, p)
+	p.Touch(t, "broken")
+	failed := renew(t, w, l)
+	_, err := w.Requests.RevokeNow(t.Context(), w.Caller, enrollment.RevokeDraft{SHA256: failed.Result.SHA256})
+	must(t, err)
+	w.Queue.Drain(t)
+	p.Mend(t, "broken")
+
+	if _, err := w.Requests.Retry(t.Context(), w.Caller, failed.ID); !fault.Is(err, fault.Conflict) {
+		t.Errorf("got %v, want fault.Conflict", err)
+	}
+	w.Queue.Drain(t)
+
+	if p.Serves(t) != SHA256(p.First) {
+		t.Error("the program serves the revoked certificate")
+	}
+	if r := renew(t, w, l); r.State != enrollment.Completed || p.Serves(t) != r.Result.SHA256 {
+		t.Errorf("the next request is %s", r.State)
+	}
+}
+
 func TestForeignCertificateCannotBeRevoked(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	p := w.NewProgram(t, "shop.example")

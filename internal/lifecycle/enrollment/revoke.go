@@ -98,6 +98,9 @@ func (r *runner) mark() outcome {
 		if r.e.Lineage == "" {
 			return nil
 		}
+		if err := r.discard(ctx); err != nil {
+			return err
+		}
 		l, err := r.Lineages.Lineage(ctx, r.e.Lineage)
 		if fault.Is(err, fault.NotFound) || err == nil && l.Current.SHA256 != r.e.Revoke {
 			return nil
@@ -109,4 +112,21 @@ func (r *runner) mark() outcome {
 		return r.Lineages.UpdateLineage(ctx, l)
 	}
 	return o
+}
+
+// discard ends a failed request whose certificate this was: it must not be installed by
+// another try.
+func (r *runner) discard(ctx context.Context) error {
+	e, err := r.Store.LatestRequest(ctx, r.e.Lineage)
+	if fault.Is(err, fault.NotFound) || err == nil && (e.State != Failed || e.Result.SHA256 != r.e.Revoke) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.close(Canceled, r.Now())
+	if err := r.Store.UpdateRequest(ctx, e); err != nil {
+		return err
+	}
+	return r.tell(ctx, r.caller().Record("RequestCancel", Path(e.ID)), "Chatelaine.RequestCanceled", e.Request)
 }

@@ -234,11 +234,16 @@ func (r *runner) save(ctx context.Context, o outcome, rec audit.Record) error {
 	return err
 }
 
-// pending notes that the issuer thinks.
+// pending notes that the issuer thinks. One that does not say for how long is asked
+// rarely when it has thought for long already.
 func (r *runner) pending(p connector.Pending) outcome {
 	o := r.to(Issue)
-	o.waits, o.next.Token, o.next.Problem = true, p.Token, ""
-	o.at = r.Now().Add(min(max(p.After, leastAsk), mostAsk))
+	o.waits, o.next.Token, o.next.Problem, o.next.Attempts = true, p.Token, "", 0
+	pause := p.After
+	if pause <= 0 {
+		pause = r.Now().Sub(r.e.Created) / 10
+	}
+	o.at = r.Now().Add(min(max(pause, leastAsk), mostAsk))
 	return o
 }
 

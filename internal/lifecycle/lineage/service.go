@@ -205,6 +205,33 @@ func (s *Service) Remove(ctx context.Context, c access.Caller, id string) error 
 	})
 }
 
+// Revoked makes the lineage that a certificate serves renew it at once. It does not
+// authorise: whoever hears of a revocation tells it, at least once.
+func (s *Service) Revoked(ctx context.Context, sha256 string) error {
+	caller := access.System("lineage")
+	found, err := s.Inventory.Get(ctx, caller, sha256)
+	if fault.Is(err, fault.NotFound) || err == nil && found.Lineage == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Transact(ctx, func(ctx context.Context) error {
+		l, err := s.Store.Lineage(ctx, found.Lineage)
+		if fault.Is(err, fault.NotFound) || err == nil && (l.Current.SHA256 != found.SHA256 || !l.Due.After(s.Now())) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.Hasten(s.Now())
+		if err := s.update(ctx, l); err != nil {
+			return err
+		}
+		return s.tell(ctx, caller.Record("LineageHasten", Path(l.ID)), "Chatelaine.LineageUpdated", l)
+	})
+}
+
 func (s *Service) stored(ctx context.Context, id string) (Lineage, error) {
 	l, err := s.Store.Lineage(ctx, id)
 	if fault.Is(err, fault.NotFound) {

@@ -245,3 +245,24 @@ func TestNothingIsDoneWithoutTheRight(t *testing.T) {
 		})
 	}
 }
+
+func TestRevocationThatIsHeardOfMakesTheLineageDue(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	l := w.Adopt(t, w.NewProgram(t, "shop.example"), func(a *lineage.Adoption) { a.Rule.Percent = 95 })
+	if !l.Due.After(w.Time()) {
+		t.Fatalf("due at %s already", l.Due)
+	}
+	must(t, w.Lineages.Revoked(t.Context(), strings.Repeat("0", 64)))
+	if got, err := w.Store.Lineage(t.Context(), l.ID); err != nil || !got.Due.Equal(l.Due) {
+		t.Errorf("another certificate made it due at %s, %v", got.Due, err)
+	}
+
+	for range 2 {
+		must(t, w.Lineages.Revoked(t.Context(), l.Current.SHA256))
+	}
+
+	got, err := w.Store.Lineage(t.Context(), l.ID)
+	if err != nil || got.Due.After(w.Time()) || len(w.Records(t, "LineageHasten")) != 1 {
+		t.Errorf("due at %s, %v, %d records", got.Due, err, len(w.Records(t, "LineageHasten")))
+	}
+}
