@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,30 +129,7 @@ func TestCertificateIsFoundAdoptedRenewedInstalledAndRevoked(t *testing.T) {
 		shop := startService(t)
 		bad := shop.served(t)[0]
 		old := fingerprint(bad)
-		// Found, and judged.
-		var seen struct{ New, Changed int }
-		observed := map[string]any{"observations": []any{map[string]any{
-			"ip": "127.0.0.1", "port": shop.port, "sni": "shop.example.com", "state": "present", "chain": [][]byte{bad.Raw},
-		}}}
-		c.want(t, 200, "POST /observations", observed, &seen)
-		if seen.New != 1 || seen.Changed != 1 {
-			t.Errorf("recorded %+v", seen)
-		}
-		var found struct {
-			SHA256, PEM, Grade, Stage, Lineage string
-			Findings                           []struct{ Rule string }
-			Installations                      []struct{ Port int }
-		}
-		c.want(t, 200, "GET /certificates/"+old, nil, &found)
-		if !strings.Contains(found.PEM, "BEGIN CERTIFICATE") || len(found.Findings) == 0 || found.Grade == "A" || len(found.Installations) != 1 || found.Stage != "discovered" {
-			t.Errorf("found %+v", found)
-		}
-		var count struct{ Count int64 }
-		c.want(t, 200, "GET /certificates/count?filter="+url.QueryEscape("selfsigned and finding = validity and port = 1"), nil, &count)
-		if count.Count != 0 {
-			t.Errorf("the filter matches %d", count.Count)
-		}
-		c.refused(t, 422, "InvalidFilter", "GET /certificates?filter=colour+%3D+red", nil)
+		c.finds(t, shop, bad)
 
 		// Adopted, with a place to install the next one.
 		var connection struct{ ID, Name string }
@@ -200,27 +178,19 @@ func TestCertificateIsFoundAdoptedRenewedInstalledAndRevoked(t *testing.T) {
 			t.Error("the same deployment once more")
 		}
 
-		// What the lineage says of itself.
-		var next struct{ Tone, Text string }
-		c.want(t, 200, "GET /lineages/"+l.ID+"/next", nil, &next)
-		if next.Tone != "calm" || !strings.Contains(next.Text, "renews itself") {
-			t.Errorf("%+v", next)
+		// A scanner elsewhere sees the whole chain.
+		var elsewhere struct{ Certificates, Changed int }
+		c.want(t, 200, "POST /observations", map[string]any{"observations": []any{map[string]any{
+			"host": "shop.example.com", "ip": "192.0.2.7", "port": 443, "state": "present", "chain": [][]byte{chain[0].Raw, chain[1].Raw},
+		}}}, &elsewhere)
+		var there list[struct{ SHA256, Host string }]
+		c.want(t, 200, "GET /endpoints?source=network", nil, &there)
+		if elsewhere.Certificates != 2 || elsewhere.Changed != 1 || !slices.Contains(there.Items, struct{ SHA256, Host string }{r.Result.SHA256, "shop.example.com"}) {
+			t.Errorf("%+v, endpoints %+v", elsewhere, there)
 		}
-		var members, first list[struct{ SHA256 string }]
-		c.want(t, 200, "GET /lineages/"+l.ID+"/certificates", nil, &members)
-		c.want(t, 200, "GET /lineages/"+l.ID+"/certificates?limit=1", nil, &first)
-		if len(members.Items) != 2 || members.Items[0].SHA256 != r.Result.SHA256 || len(first.Items) != 1 || first.Next == "" {
-			t.Errorf("%+v, %+v", members, first)
-		}
-		c.want(t, 200, "GET /lineages/"+l.ID, nil, &l)
-		wanted["revision"], wanted["name"], wanted["owner"] = l.Revision, "shop", "shop team"
-		wanted["names"] = map[string]any{"dns": []string{"shop.example.com"}}
-		var changed lineage
-		c.want(t, 200, "PUT /lineages/"+l.ID, wanted, &changed)
-		c.refused(t, 409, "Changed", "PUT /lineages/"+l.ID, wanted)
-		if changed.Owner != "shop team" || changed.Revision != l.Revision+1 {
-			t.Errorf("%+v", changed)
-		}
+
+		c.tells(t, l.ID, r.Result.SHA256)
+		c.changes(t, l.ID, wanted)
 
 		// Revoked.
 		var gone request
@@ -397,4 +367,63 @@ func TestLineageIsMadeListedAndEnded(t *testing.T) {
 		c.want(t, 204, "DELETE /lineages/"+l.ID, nil, nil)
 		c.refused(t, 404, "LineageNotFound", "GET /lineages/"+l.ID, nil)
 	})
+}
+
+// finds tells the inventory of the shop's certificate, and looks at what it says of it.
+func (c *client) finds(t *testing.T, shop service, bad *x509.Certificate) {
+	t.Helper()
+	var seen struct{ New, Changed int }
+	observed := map[string]any{"observations": []any{map[string]any{
+		"ip": "127.0.0.1", "port": shop.port, "sni": "shop.example.com", "state": "present", "chain": [][]byte{bad.Raw},
+	}}}
+	c.want(t, 200, "POST /observations", observed, &seen)
+	if seen.New != 1 || seen.Changed != 1 {
+		t.Errorf("recorded %+v", seen)
+	}
+	var found struct {
+		SHA256, PEM, Grade, Stage, Lineage string
+		Findings                           []struct{ Rule string }
+		Installations                      []struct{ Port int }
+	}
+	c.want(t, 200, "GET /certificates/"+fingerprint(bad), nil, &found)
+	if !strings.Contains(found.PEM, "BEGIN CERTIFICATE") || len(found.Findings) == 0 || found.Grade == "A" || len(found.Installations) != 1 || found.Stage != "discovered" {
+		t.Errorf("found %+v", found)
+	}
+	var count struct{ Count int64 }
+	c.want(t, 200, "GET /certificates/count?filter="+url.QueryEscape("selfsigned and finding = validity and port = 1"), nil, &count)
+	if count.Count != 0 {
+		t.Errorf("the filter matches %d", count.Count)
+	}
+	c.refused(t, 422, "InvalidFilter", "GET /certificates?filter=colour+%3D+red", nil)
+}
+
+// tells looks at what a lineage says of itself after its renewal.
+func (c *client) tells(t *testing.T, id, current string) {
+	t.Helper()
+	var next struct{ Tone, Text string }
+	c.want(t, 200, "GET /lineages/"+id+"/next", nil, &next)
+	if next.Tone != "calm" || !strings.Contains(next.Text, "renews itself") {
+		t.Errorf("%+v", next)
+	}
+	var members, first list[struct{ SHA256 string }]
+	c.want(t, 200, "GET /lineages/"+id+"/certificates", nil, &members)
+	c.want(t, 200, "GET /lineages/"+id+"/certificates?limit=1", nil, &first)
+	if len(members.Items) != 2 || members.Items[0].SHA256 != current || len(first.Items) != 1 || first.Next == "" {
+		t.Errorf("%+v, %+v", members, first)
+	}
+}
+
+// changes changes a lineage once, and not a second time from the same state.
+func (c *client) changes(t *testing.T, id string, wanted map[string]any) {
+	t.Helper()
+	var l lineage
+	c.want(t, 200, "GET /lineages/"+id, nil, &l)
+	wanted["revision"], wanted["name"], wanted["owner"] = l.Revision, "shop", "shop team"
+	wanted["names"] = map[string]any{"dns": []string{"shop.example.com"}}
+	var changed lineage
+	c.want(t, 200, "PUT /lineages/"+id, wanted, &changed)
+	c.refused(t, 409, "Changed", "PUT /lineages/"+id, wanted)
+	if changed.Owner != "shop team" || changed.Revision != l.Revision+1 {
+		t.Errorf("%+v", changed)
+	}
 }
