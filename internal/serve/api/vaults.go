@@ -18,7 +18,7 @@ type vaultModel struct {
 }
 
 func modelOfVault(v *object.Vault) vaultModel {
-	return vaultModel{Name: v.Name, Created: v.Settings.Created, RetentionDays: v.Settings.RetentionDays, PurgeProtection: v.Settings.PurgeProtection}
+	return vaultModel{Name: v.Name, Created: v.Settings().Created, RetentionDays: v.Settings().RetentionDays, PurgeProtection: v.Settings().PurgeProtection}
 }
 
 const (

@@ -34,7 +34,7 @@ func (c *Console) vaults(v *visit) error {
 	for _, x := range list {
 		p.Rows = append(p.Rows, page.VaultRow{
 			Name: view.Link{Text: x.Name, Href: vaultPath(x.Name)}, Address: c.VaultURL(x.Name),
-			Retention: view.Plural(x.Settings.RetentionDays, "day", "days"), At: x.Settings.Created, Created: view.Day(x.Settings.Created),
+			Retention: view.Plural(x.Settings().RetentionDays, "day", "days"), At: x.Settings().Created, Created: view.Day(x.Settings().Created),
 		})
 	}
 	p.Pager = v.pager("after", after, next, len(list), 0)
@@ -54,9 +54,9 @@ func (c *Console) vault(v *visit) error {
 	kind := object.Kind(view.Or(v.query("kind"), string(object.Secrets)))
 	p := page.Vault{Name: x.Name, Address: c.VaultURL(x.Name), Kind: kind.Title() + "s", Props: []page.Prop{
 		{Name: "Address", Text: c.VaultURL(x.Name), Mono: true},
-		{Name: "Deleted objects", Text: "can be recovered for " + view.Plural(x.Settings.RetentionDays, "day", "days")},
-		{Name: "Purge protection", Text: map[bool]string{true: "on: nobody can purge before then", false: "off"}[x.Settings.PurgeProtection]},
-		{Name: "Made", Text: view.Day(x.Settings.Created)},
+		{Name: "Deleted objects", Text: "can be recovered for " + view.Plural(x.Settings().RetentionDays, "day", "days")},
+		{Name: "Purge protection", Text: map[bool]string{true: "on: nobody can purge before then", false: "off"}[x.Settings().PurgeProtection]},
+		{Name: "Made", Text: view.Day(x.Settings().Created)},
 	}}
 	for _, k := range []object.Kind{object.Secrets, object.Keys, object.Certificates} {
 		p.Tabs = append(p.Tabs, page.Tab{Text: k.Title() + "s", Href: vaultPath(x.Name) + "?kind=" + string(k), Current: k == kind})

@@ -58,14 +58,10 @@ func NewShelf(d Deps, k Kind, actions map[Operation]access.Action) *Shelf {
 // records success itself: inside its transaction if it changes something, else before
 // it returns. Use Done for that.
 func (s *Shelf) Call(ctx context.Context, c access.Caller, op Operation, r Ref, fn func(v *Vault) error) error {
-	action, ok := s.actions[op]
-	if !ok {
-		return fault.New(fault.Internal, "NoAction", "the operation %s%s has no action to authorise", s.kind.Title(), op)
-	}
-	if err := s.Guard.Authorize(ctx, c, "Microsoft.KeyVault/vaults/"+action, s.scope(r), s.name(op)); err != nil {
+	v, err := s.Vaults.Open(ctx, r.Vault)
+	if err := s.permit(ctx, c, op, r, v); err != nil {
 		return err
 	}
-	v, err := s.Vaults.Open(ctx, r.Vault)
 	if err == nil {
 		err = fn(v)
 	}

@@ -6,14 +6,25 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/seal"
 )
 
+// VaultKind says which service a vault stands for.
+type VaultKind string
+
+// The kinds of a vault.
+const (
+	KeyVault   VaultKind = ""    // keys, secrets and certificates, as Azure Key Vault
+	ManagedHSM VaultKind = "hsm" // keys only, with roles of its own, as Managed HSM
+)
+
 // Settings are what an administrator decides about a vault.
 type Settings struct {
+	Kind            VaultKind `json:"kind,omitempty"` // never changes
 	Created         time.Time `json:"created"`
 	RetentionDays   int       `json:"retentionDays"`   // 7 to 90; how long deleted objects can be recovered
 	PurgeProtection bool      `json:"purgeProtection"` // nobody can purge before retention ends
@@ -50,13 +61,16 @@ func NewVaults(vs VaultStore, rows Store, root *seal.Root, now func() time.Time)
 
 // Vault is an open vault.
 type Vault struct {
-	Name     string
-	Settings Settings
+	Name string
 
-	vaults *Vaults
-	box    *seal.Box
-	rows   revisions
+	vaults   *Vaults
+	box      *seal.Box
+	settings atomic.Pointer[Settings] // replaced as a whole, never changed
+	rows     revisions
 }
+
+// Settings are the settings as they are now.
+func (v *Vault) Settings() Settings { return *v.settings.Load() }
 
 var vaultName = regexp.MustCompile(`^[a-zA-Z][0-9a-zA-Z-]{1,22}[0-9a-zA-Z]$`)
 
@@ -86,7 +100,7 @@ func (vs *Vaults) Create(ctx context.Context, name string, s Settings) error {
 	if err != nil {
 		return err
 	}
-	v := &Vault{Name: name, Settings: s, vaults: vs, box: box}
+	v := &Vault{Name: name, vaults: vs, box: box}
 	err = vs.store.AddVault(ctx, VaultRow{
 		Name: name, DataKey: wrapped, Revision: 1, Sealed: box.Seal(settingsIdentity(name, 1), plain),
 		Ledger: v.sealLedger(sum{}, 0),
@@ -139,7 +153,12 @@ func (vs *Vaults) unseal(r VaultRow) (*Vault, error) {
 		return nil, err
 	}
 	v := &Vault{Name: r.Name, vaults: vs, box: box}
-	return v, json.Unmarshal(plain, &v.Settings)
+	var s Settings
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return nil, err
+	}
+	v.settings.Store(&s)
+	return v, nil
 }
 
 // List returns vaults by name, after a name.

@@ -147,7 +147,7 @@ func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err e
 		}
 		e = was
 		e.Head.Deleted = t.now
-		e.Head.Purge = t.now.AddDate(0, 0, v.Settings.RetentionDays)
+		e.Head.Purge = t.now.AddDate(0, 0, v.Settings().RetentionDays)
 		p.Head.Deleted, p.Head.Purge = true, e.Head.Purge
 		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
 	})
@@ -177,7 +177,7 @@ func (v *Vault) Purge(ctx context.Context, k Kind, name string, due bool) error 
 		if err != nil {
 			return err
 		}
-		if v.Settings.PurgeProtection && !due {
+		if v.Settings().PurgeProtection && !due {
 			return fault.New(fault.Denied, "PurgeProtected", "Operation \"purge\" is not enabled for this vault; %s %s goes by itself on %s.",
 				k.Noun(), name, e.Head.Purge.Format(time.RFC3339))
 		}

@@ -20,12 +20,12 @@ type Attributes struct {
 
 // AttributesOf are a version's attributes.
 func AttributesOf(e object.Entry) Attributes {
-	days := e.Vault.Settings.RetentionDays
+	days := e.Vault.Settings().RetentionDays
 	v := e.Version
 	return Attributes{
 		Enabled: &v.Enabled, NotBefore: unix(v.NotBefore), Expires: unix(v.Expires),
 		Created: unix(v.Created), Updated: unix(v.Updated),
-		RecoveryLevel: e.Vault.Settings.RecoveryLevel(), RecoverableDays: &days,
+		RecoveryLevel: e.Vault.Settings().RecoveryLevel(), RecoverableDays: &days,
 	}
 }
 
