@@ -21,6 +21,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/policy"
 	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/vault/object"
 )
 
 // Config is what an App needs.
@@ -102,6 +103,8 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Deliver)
 	job.Handle(a.jobs, a.events.Prune)
 	job.Handle(a.jobs, func(ctx context.Context, _ sessionPurge) error { return a.sessions.Purge(ctx) })
+	job.Handle(a.jobs, a.agenda.HandleDue)
+	job.Handle(a.jobs, a.handleRebuildAgenda)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
 	job.Handle(a.jobs, a.Requests.HandleRun)
 	job.Handle(a.jobs, a.Requests.HandleSweep)
@@ -114,6 +117,7 @@ func (a *App) work(ctx context.Context) error {
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
 		sessionPurge{}:           time.Hour,
+		object.DueArgs{}:         time.Minute,
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,
 		enrollment.SweepArgs{}:   time.Minute,
@@ -125,7 +129,10 @@ func (a *App) work(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.jobs.Start(ctx)
+	if err := a.jobs.Start(ctx); err != nil {
+		return err
+	}
+	return a.planAnew(ctx)
 }
 
 // sessionPurge is the work of forgetting console sessions that have ended.

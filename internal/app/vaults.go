@@ -16,6 +16,7 @@ import (
 type vaultFloor struct {
 	keystore     keystore.Keystore
 	registry     *object.Vaults
+	agenda       *object.Agenda
 	Vaults       *vault.Service
 	Keys         *keys.Service
 	Secrets      *secrets.Service
@@ -25,10 +26,10 @@ type vaultFloor struct {
 func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	store := vaultdb.New(a.db)
 	d := object.Deps{
-		Vaults:   object.NewVaults(store, store, a.root, a.now),
+		Vaults:   object.NewVaults(store, store, store, a.root, a.now),
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now,
 	}
-	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, Vaults: vault.New(d)}
+	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
 	f.Keys = keys.New(d, f.keystore)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets)

@@ -144,7 +144,10 @@ func (v *Vault) restore(ctx context.Context, s snapshot) (e Entry, err error) {
 			e.Version = x
 		}
 		e.Vault, e.Head = v, s.Head
-		return t.put(ctx, Row{Kind: s.Kind, Name: name, Position: int64(len(s.Versions))}, s.Head, 0)
+		if err := t.put(ctx, Row{Kind: s.Kind, Name: name, Position: int64(len(s.Versions))}, s.Head, 0); err != nil {
+			return err
+		}
+		return t.schedule(ctx, s.Kind, Entry{}, e)
 	})
 	return e, err
 }

@@ -45,18 +45,21 @@ func (s Settings) RecoveryLevel() string {
 // Vaults opens vaults and keeps them open: data key unwrapped, settings and row
 // revisions in memory. It is safe for concurrent use.
 type Vaults struct {
-	store VaultStore
-	rows  Store
-	root  *seal.Root
-	now   func() time.Time
+	store    VaultStore
+	rows     Store
+	dues     DueStore
+	planners map[Kind][]Planner // fixed once objects change
+	plans    []string           // their names
+	root     *seal.Root
+	now      func() time.Time
 
 	mu   sync.RWMutex
 	open map[string]*Vault
 }
 
 // NewVaults makes the registry of vaults.
-func NewVaults(vs VaultStore, rows Store, root *seal.Root, now func() time.Time) *Vaults {
-	return &Vaults{store: vs, rows: rows, root: root, now: now, open: map[string]*Vault{}}
+func NewVaults(vs VaultStore, rows Store, dues DueStore, root *seal.Root, now func() time.Time) *Vaults {
+	return &Vaults{store: vs, rows: rows, dues: dues, root: root, now: now, open: map[string]*Vault{}}
 }
 
 // Vault is an open vault.

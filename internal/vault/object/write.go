@@ -110,7 +110,10 @@ func (v *Vault) write(ctx context.Context, k Kind, name string, x *Version, edit
 				return err
 			}
 		}
-		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+			return err
+		}
+		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
 }
@@ -130,7 +133,10 @@ func (v *Vault) Edit(ctx context.Context, k Kind, name, version string, edit fun
 			return err
 		}
 		e.Version.Updated = t.now
-		return t.put(ctx, p.Version, e.Version, p.Version.Revision)
+		if err := t.put(ctx, p.Version, e.Version, p.Version.Revision); err != nil {
+			return err
+		}
+		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
 }
@@ -149,7 +155,10 @@ func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err e
 		e.Head.Deleted = t.now
 		e.Head.Purge = t.now.AddDate(0, 0, v.Settings().RetentionDays)
 		p.Head.Deleted, p.Head.Purge = true, e.Head.Purge
-		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+			return err
+		}
+		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
 }
@@ -164,7 +173,10 @@ func (v *Vault) Recover(ctx context.Context, k Kind, name string) (e Entry, err 
 		e = was
 		e.Head.Deleted, e.Head.Purge = time.Time{}, time.Time{}
 		p.Head.Deleted, p.Head.Purge = false, time.Time{}
-		return t.put(ctx, p.Head, e.Head, p.Head.Revision)
+		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+			return err
+		}
+		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
 }

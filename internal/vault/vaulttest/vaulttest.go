@@ -69,7 +69,7 @@ func New(t testing.TB, db *storage.DB) *Floor {
 // Reopen forgets what is in memory, as a restart does.
 func (f *Floor) Reopen() {
 	s := vaultdb.New(f.DB)
-	f.Vaults = object.NewVaults(s, s, f.Root, f.Time)
+	f.Vaults = object.NewVaults(s, s, s, f.Root, f.Time)
 }
 
 // Time is the floor's clock.
