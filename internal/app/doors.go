@@ -17,6 +17,8 @@ import (
 	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
 	certificateDoor "chatelaine.dev/internal/serve/keyvault/certificates"
+	contactDoor "chatelaine.dev/internal/serve/keyvault/contacts"
+	issuerDoor "chatelaine.dev/internal/serve/keyvault/issuers"
 	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
@@ -42,7 +44,8 @@ type doors struct {
 
 // KeyVaultOperations are the routes of the Key Vault front door.
 func (a *App) KeyVaultOperations() []wire.Operation {
-	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.Keys), certificateDoor.Operations(a.Certificates))
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.Keys), certificateDoor.Operations(a.Certificates),
+		issuerDoor.Operations(a.Issuers), contactDoor.Operations(a.Contacts))
 }
 
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {

@@ -6,6 +6,8 @@ import (
 	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault"
 	"chatelaine.dev/internal/vault/certificates"
+	"chatelaine.dev/internal/vault/certificates/contact"
+	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -21,6 +23,8 @@ type vaultFloor struct {
 	Keys         *keys.Service
 	Secrets      *secrets.Service
 	Certificates *certificates.Service
+	Issuers      *issuer.Service
+	Contacts     *contact.Service
 }
 
 func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
@@ -33,5 +37,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f.Keys = keys.New(d, f.keystore)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets)
+	f.Issuers = issuer.New(d, nil)
+	f.Contacts = contact.New(d)
 	return f, nil
 }

@@ -79,6 +79,17 @@ var needs = map[string]row{
 	"CertificatePendingUpdate": {"certificates/update/action", `{"cancellation_requested":true}`},
 	"CertificatePendingDelete": {"certificates/update/action", ""},
 	"CertificatePendingMerge":  {"certificates/create/action", `{"x5c":["AAAA"]}`},
+
+	"CertificateBackup":         {"certificates/backup/action", ""},
+	"CertificateRestore":        {"certificates/restore/action", `{"value":"AAAA"}`},
+	"CertificateContactsGet":    {"certificatecontacts/write", ""},
+	"CertificateContactsSet":    {"certificatecontacts/write", `{"contacts":[{"email":"a@example.com"}]}`},
+	"CertificateContactsDelete": {"certificatecontacts/write", ""},
+	"CertificateIssuersList":    {"certificatecas/read", ""},
+	"CertificateIssuerGet":      {"certificatecas/read", ""},
+	"CertificateIssuerSet":      {"certificatecas/write", `{"provider":"Test"}`},
+	"CertificateIssuerUpdate":   {"certificatecas/write", "{}"},
+	"CertificateIssuerDelete":   {"certificatecas/delete", ""},
 }
 
 // alsoRead are operations that whoever may read keys may do with asymmetric ones too:

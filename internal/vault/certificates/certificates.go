@@ -64,6 +64,8 @@ func New(d object.Deps, k *keys.Service, s *secrets.Service) *Service {
 		object.ListDeleted:  "certificates/read",
 		object.Recover:      "certificates/recover/action",
 		object.Purge:        "certificates/purge/action",
+		object.Backup:       "certificates/backup/action",
+		object.Restore:      "certificates/restore/action",
 	})}
 }
 

@@ -84,7 +84,7 @@ func TestEveryOperationAsksTheGuard(t *testing.T) {
 	ctx := t.Context()
 	h.create("web", selfEC)
 	r := ref("web")
-	for _, a := range []string{"read", "create/action", "import/action", "update/action", "delete", "recover/action", "purge/action"} {
+	for _, a := range []string{"read", "create/action", "import/action", "update/action", "delete", "recover/action", "purge/action", "backup/action", "restore/action"} {
 		h.Deny(access.Action("Microsoft.KeyVault/vaults/certificates/" + a))
 	}
 	h.Deny("Microsoft.KeyVault/vaults/secrets/getSecret/action")
@@ -108,6 +108,8 @@ func TestEveryOperationAsksTheGuard(t *testing.T) {
 		"Delete":        func() error { _, err := h.certs.Delete(ctx, h.Caller, r); return err },
 		"Recover":       func() error { _, err := h.certs.Recover(ctx, h.Caller, r); return err },
 		"Purge":         func() error { return h.certs.Purge(ctx, h.Caller, r) },
+		"Backup":        func() error { _, err := h.certs.Backup(ctx, h.Caller, r); return err },
+		"Restore":       func() error { _, err := h.certs.Restore(ctx, h.Caller, r.Vault, nil); return err },
 	} {
 		if err := try(); !fault.HasCode(err, "ForbiddenByRbac") {
 			t.Errorf("%s: %v", name, err)

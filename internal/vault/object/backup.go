@@ -28,6 +28,8 @@ type snapshot struct {
 	Kind     Kind      `json:"kind"`
 	Head     Head      `json:"head"`
 	Versions []Version `json:"versions"` // oldest first
+	// With are the key and the secret of a certificate that has versions.
+	With []snapshot `json:"with,omitempty"`
 }
 
 // blobFormat begins every backup: what it is, and the version of its form.
@@ -88,14 +90,11 @@ func (s *Shelf) Backup(ctx context.Context, c access.Caller, r Ref) (blob []byte
 		if e.Head.Managed {
 			return isManaged(s.kind, "backup")
 		}
-		versions, _, err := v.Versions(ctx, s.kind, r.Name, 0, maxBackup+1)
+		snap, err := v.snapshot(ctx, s.kind, e.Head)
 		if err != nil {
 			return err
 		}
-		if len(versions) > maxBackup {
-			return fault.New(fault.Invalid, "BadParameter", "The %s has more than %d versions; a backup holds no more.", s.kind.Noun(), maxBackup)
-		}
-		if blob, err = s.Vaults.pack(snapshot{Kind: s.kind, Head: e.Head, Versions: versions}); err != nil {
+		if blob, err = s.Vaults.pack(snap); err != nil {
 			return err
 		}
 		return s.Done(ctx, c, Backup, r, nil)
@@ -104,6 +103,44 @@ func (s *Shelf) Backup(ctx context.Context, c access.Caller, r Ref) (blob []byte
 		return nil, err
 	}
 	return blob, nil
+}
+
+// snapshot reads a live object with all its versions, and what belongs to it.
+func (v *Vault) snapshot(ctx context.Context, k Kind, h Head) (snapshot, error) {
+	versions, _, err := v.Versions(ctx, k, h.Name, 0, maxBackup+1)
+	if err != nil {
+		return snapshot{}, err
+	}
+	if len(versions) > maxBackup {
+		return snapshot{}, fault.New(fault.Invalid, "BadParameter", "The %s has more than %d versions; a backup holds no more.", k.Noun(), maxBackup)
+	}
+	if n := len(versions); n > 0 && versions[n-1].ID != h.Latest {
+		return snapshot{}, changedMeanwhile(k, h.Name)
+	}
+	s := snapshot{Kind: k, Head: h, Versions: versions}
+	if k != Certificates || h.Latest == "" {
+		return s, nil
+	}
+	for _, part := range []Kind{Keys, Secrets} {
+		e, err := v.Read(ctx, part, h.Name, "")
+		if err != nil {
+			return s, err
+		}
+		if e.Head.Latest != h.Latest {
+			return s, changedMeanwhile(k, h.Name)
+		}
+		with, err := v.snapshot(ctx, part, e.Head)
+		if err != nil {
+			return s, err
+		}
+		s.With = append(s.With, with)
+	}
+	return s, nil
+}
+
+// changedMeanwhile: a backup is read without holding up writers.
+func changedMeanwhile(k Kind, name string) error {
+	return fault.New(fault.Conflict, "Conflict", "The %s %s got a new version while it was read; try again.", k.Noun(), name)
 }
 
 // Restore brings back what Backup made, with its versions, ids and times. A name that
@@ -115,6 +152,11 @@ func (s *Shelf) Restore(ctx context.Context, c access.Caller, vault string, blob
 			return err
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {
+			for _, with := range snap.With {
+				if _, err := v.restore(ctx, with); err != nil {
+					return err
+				}
+			}
 			if e, err = v.restore(ctx, snap); err != nil {
 				return err
 			}

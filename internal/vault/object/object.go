@@ -24,6 +24,16 @@ const (
 	Certificates Kind = "certificates"
 )
 
+// What a vault keeps for its certificates in the same way, sealed and in the ledger: heads
+// without versions.
+const (
+	Issuers  Kind = "issuers"
+	Contacts Kind = "contacts" // one, of the same name
+)
+
+// AllKinds are the kinds of rows that a vault may hold.
+func AllKinds() []Kind { return []Kind{Keys, Secrets, Certificates, Issuers, Contacts} }
+
 // Noun is the kind in the singular, as messages say it.
 func (k Kind) Noun() string { return strings.TrimSuffix(string(k), "s") }
 

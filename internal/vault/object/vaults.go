@@ -186,7 +186,7 @@ func (v *Vault) Verify(ctx context.Context) error {
 	if err := v.load(ctx); err != nil {
 		return err
 	}
-	for _, k := range []Kind{Keys, Secrets, Certificates} {
+	for _, k := range AllKinds() {
 		for _, deleted := range []bool{false, true} {
 			if err := v.verifyKind(ctx, k, deleted); err != nil {
 				return err

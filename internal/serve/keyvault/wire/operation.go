@@ -120,17 +120,23 @@ func Listed[T any](q *Request, path string, l object.Listing, err error, item fu
 		}
 		out.Value = append(out.Value, x)
 	}
-	if l.Next != "" {
-		t, err := json.Marshal(skip{NextMarker: l.Next})
-		if err != nil {
-			return Response{}, err
-		}
-		next := url.Values{"api-version": {q.Query.Get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString(t)}}
-		if m := q.Query.Get("maxresults"); m != "" {
-			next.Set("maxresults", m)
-		}
-		link := q.Base + path + "?" + next.Encode()
-		out.NextLink = &link
+	out.NextLink, err = q.Next(path, l.Next)
+	return Response{Body: out}, err
+}
+
+// Next is the address of the page after a marker, or nil where there is none.
+func (q *Request) Next(path, marker string) (*string, error) {
+	if marker == "" {
+		return nil, nil
 	}
-	return Response{Body: out}, nil
+	t, err := json.Marshal(skip{NextMarker: marker})
+	if err != nil {
+		return nil, err
+	}
+	next := url.Values{"api-version": {q.Query.Get("api-version")}, "$skiptoken": {base64.RawURLEncoding.EncodeToString(t)}}
+	if m := q.Query.Get("maxresults"); m != "" {
+		next.Set("maxresults", m)
+	}
+	link := q.Base + path + "?" + next.Encode()
+	return &link, nil
 }
