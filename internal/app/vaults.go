@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault"
 	"chatelaine.dev/internal/vault/certificates"
@@ -27,10 +28,17 @@ type vaultFloor struct {
 	Contacts     *contact.Service
 }
 
+// entryMemory bounds the opened objects that are kept in memory, in bytes.
+const entryMemory = 64 << 20
+
 func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	store := vaultdb.New(a.db)
+	memory := entryMemory
+	if a.db.Dialect() == storage.PostgreSQL { // other nodes write to it
+		memory = 0
+	}
 	d := object.Deps{
-		Vaults:   object.NewVaults(store, store, store, a.root, a.now),
+		Vaults:   object.NewVaults(object.Config{Vaults: store, Rows: store, Dues: store, Root: a.root, Now: a.now, Memory: memory}),
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now,
 	}
 	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}

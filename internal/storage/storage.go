@@ -52,6 +52,9 @@ type DB struct {
 	reader  *sql.DB
 	log     *slog.Logger
 
+	prepared statements // on the writer
+	reading  statements // on the reader; the same as prepared on PostgreSQL
+
 	queue   chan *change
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -71,6 +74,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	var err error
 	if c.URL == "" || strings.HasPrefix(c.URL, "sqlite:") {
 		err = d.openSQLite(c)
+		d.prepared.db, d.reading.db = d.writer, d.reader
 	} else {
 		err = d.openPostgreSQL(c.URL)
 	}
@@ -151,6 +155,8 @@ func (d *DB) Close() error {
 }
 
 func (d *DB) closePools() error {
+	d.prepared.close()
+	d.reading.close()
 	err := d.writer.Close()
 	if d.reader != nil && d.reader != d.writer {
 		err = errors.Join(err, d.reader.Close())
@@ -161,6 +167,9 @@ func (d *DB) closePools() error {
 // Exec runs one statement in the transaction of ctx, or in one of its own.
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := stateOf(ctx); s != nil {
+		if st := d.prepared.find(query); st != nil {
+			return s.tx.StmtContext(ctx, st).ExecContext(ctx, args...)
+		}
 		return s.tx.ExecContext(ctx, query, args...)
 	}
 	var res sql.Result
@@ -175,7 +184,13 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, e
 // Query reads rows, in the transaction of ctx if it has one. The caller closes them.
 func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s := stateOf(ctx); s != nil {
+		if st := d.prepared.find(query); st != nil {
+			return s.tx.StmtContext(ctx, st).QueryContext(ctx, args...)
+		}
 		return s.tx.QueryContext(ctx, query, args...)
+	}
+	if st := d.reading.make(ctx, query); st != nil {
+		return st.QueryContext(ctx, args...)
 	}
 	return d.reader.QueryContext(ctx, query, args...)
 }
@@ -184,7 +199,13 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 // RETURNING only inside a Transact: outside it reads from a read-only connection.
 func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	if s := stateOf(ctx); s != nil {
+		if st := d.prepared.find(query); st != nil {
+			return s.tx.StmtContext(ctx, st).QueryRowContext(ctx, args...)
+		}
 		return s.tx.QueryRowContext(ctx, query, args...)
+	}
+	if st := d.reading.make(ctx, query); st != nil {
+		return st.QueryRowContext(ctx, args...)
 	}
 	return d.reader.QueryRowContext(ctx, query, args...)
 }

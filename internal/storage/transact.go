@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"chatelaine.dev/internal/fault"
 )
@@ -14,7 +15,7 @@ const (
 	maxAttempts = 8   // runs of a change that loses races
 )
 
-// change is one waiting call of Transact.
+// change is one waiting call of Transact, or of Append, which has no fn.
 type change struct {
 	ctx   context.Context
 	fn    func(ctx context.Context) error
@@ -26,8 +27,21 @@ type change struct {
 // state is the transaction that a context carries.
 type state struct {
 	tx    *sql.Tx
+	batch *batch
 	items []any        // for the flush before the commit
 	after []func(bool) // told whether it was committed
+	undo  []func()     // run when the change is rolled back, newest first
+}
+
+// batch is one commit, which many changes share.
+type batch struct {
+	shared map[string]*shared
+}
+
+// shared is a value that the changes of a commit share.
+type shared struct {
+	value any
+	close func(ctx context.Context, value any) error
 }
 
 type stateKey struct{}
@@ -51,9 +65,20 @@ func (d *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) e
 	if stateOf(ctx) != nil {
 		return fn(ctx)
 	}
-	var err error
+	return d.submit(ctx, &change{ctx: ctx, fn: fn, done: make(chan struct{}, 1)})
+}
+
+// Append hands an item to the flush of the transaction of ctx, or of the next commit. When
+// it returns nil the item is on the disk.
+func (d *DB) Append(ctx context.Context, item any) error {
+	if d.Defer(ctx, item) {
+		return nil
+	}
+	return d.submit(ctx, &change{ctx: ctx, state: &state{items: []any{item}}, done: make(chan struct{}, 1)})
+}
+
+func (d *DB) submit(ctx context.Context, c *change) error {
 	for range maxAttempts {
-		c := &change{ctx: ctx, fn: fn, done: make(chan struct{})}
 		select {
 		case d.queue <- c:
 		case <-ctx.Done():
@@ -64,11 +89,11 @@ func (d *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) e
 			return fault.New(fault.Unavailable, "ShuttingDown", "the server is shutting down; send the request again")
 		}
 		<-c.done // never abandoned: an answer tells what is on the disk
-		if err = c.err; !isRace(err) {
-			return err
+		if !isRace(c.err) {
+			return c.err
 		}
 	}
-	return fault.Wrap(err, fault.Unavailable, "Busy", "too many others change the same object; send the request again")
+	return fault.Wrap(c.err, fault.Unavailable, "Busy", "too many others change the same object; send the request again")
 }
 
 func errFailed() error {
@@ -84,6 +109,32 @@ func (d *DB) Defer(ctx context.Context, item any) bool {
 	}
 	s.items = append(s.items, item)
 	return true
+}
+
+// OnRollback calls fn if the change of ctx is rolled back while others of its commit are
+// not. What it undoes must be a value of Shared.
+func (d *DB) OnRollback(ctx context.Context, fn func()) {
+	if s := stateOf(ctx); s != nil {
+		s.undo = append(s.undo, fn)
+	}
+}
+
+// Shared returns the value that all changes of a commit have under a name: what open makes
+// for the first of them. close runs once, just before the commit. When the change that
+// opened it is rolled back the value goes with it, and the next one opens it anew. Outside
+// of a transaction it panics.
+func (d *DB) Shared(ctx context.Context, name string, open func() (any, error), close func(ctx context.Context, value any) error) (any, error) {
+	s := stateOf(ctx)
+	if x, ok := s.batch.shared[name]; ok {
+		return x.value, nil
+	}
+	value, err := open()
+	if err != nil {
+		return nil, err
+	}
+	s.batch.shared[name] = &shared{value, close}
+	d.OnRollback(ctx, func() { delete(s.batch.shared, name) })
+	return value, nil
 }
 
 // OnFlush sets the function that writes the deferred items of a batch of changes, in
@@ -105,29 +156,30 @@ func (d *DB) write() {
 		case <-d.stop:
 			return
 		case c := <-d.queue:
-			batch := append(make([]*change, 0, 8), c)
+			waiting := append(make([]*change, 0, 8), c)
 		more:
-			for len(batch) < maxBatch {
+			for len(waiting) < maxBatch {
 				select {
 				case c := <-d.queue:
-					batch = append(batch, c)
+					waiting = append(waiting, c)
 				default:
 					break more
 				}
 			}
-			d.run(batch)
+			d.run(waiting)
+			d.prepared.prepareWanted(context.Background())
 		}
 	}
 }
 
 // run executes a batch and tells every change its fate.
-func (d *DB) run(batch []*change) {
-	err := d.commit(batch)
+func (d *DB) run(changes []*change) {
+	err := d.commit(changes)
 	if isUnknown(err) {
 		d.failOnce.Do(func() { close(d.failed) })
 		d.log.Error("storage failed; no write is acknowledged from here on", "error", err)
 	}
-	for _, c := range batch {
+	for _, c := range changes {
 		if c.err == nil && err != nil {
 			c.err = fault.Wrap(err, fault.Unavailable, "StorageUnavailable", "the change could not be stored; read before you send it again")
 			if isRace(err) {
@@ -139,26 +191,33 @@ func (d *DB) run(batch []*change) {
 				fn(c.err == nil)
 			}
 		}
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 
 // commit runs the changes in one transaction. Its error is that of every change that
 // has none of its own.
-func (d *DB) commit(batch []*change) error {
+func (d *DB) commit(changes []*change) (err error) {
 	ctx := context.Background() // a caller that gives up must not break the others' commit
 	tx, err := d.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	var items []any
+	items := make([]any, 0, len(changes))
 	wrote := false
-	for _, c := range batch {
+	own := &batch{shared: map[string]*shared{}}
+	for _, c := range changes {
 		if c.err = c.ctx.Err(); c.err != nil {
 			continue
 		}
-		ok, err := d.runOne(tx, c, len(batch) > 1)
+		if c.fn == nil {
+			wrote = true
+			items = append(items, c.state.items...)
+			continue
+		}
+		c.state = &state{tx: tx, batch: own}
+		ok, err := d.runOne(tx, c, len(changes) > 1)
 		if err != nil {
 			return err
 		}
@@ -170,8 +229,20 @@ func (d *DB) commit(batch []*change) error {
 	if !wrote {
 		return nil
 	}
+	last := &state{tx: tx, batch: own}
+	ctx = context.WithValue(ctx, stateKey{}, last)
+	defer func() {
+		for _, fn := range last.after {
+			fn(err == nil)
+		}
+	}()
+	for name, x := range own.shared {
+		if err := x.close(ctx, x.value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	if len(items) > 0 && d.flush != nil {
-		if err := d.flush(context.WithValue(ctx, stateKey{}, &state{tx: tx}), items); err != nil {
+		if err := d.flush(ctx, items); err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
 	}
@@ -186,11 +257,10 @@ func (d *DB) commit(batch []*change) error {
 func (d *DB) runOne(tx *sql.Tx, c *change, shared bool) (ok bool, err error) {
 	ctx := context.WithoutCancel(c.ctx)
 	if shared {
-		if _, err := tx.ExecContext(ctx, "SAVEPOINT change"); err != nil {
-			return false, fmt.Errorf("savepoint: %w", err)
+		if err := d.savepoint(ctx, tx, "SAVEPOINT change"); err != nil {
+			return false, err
 		}
 	}
-	c.state = &state{tx: tx}
 	c.err = d.guarded(context.WithValue(ctx, stateKey{}, c.state), c.fn)
 	if isUnknown(c.err) {
 		return false, c.err
@@ -199,14 +269,29 @@ func (d *DB) runOne(tx *sql.Tx, c *change, shared bool) (ok bool, err error) {
 		return c.err == nil, nil
 	}
 	if c.err != nil {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT change"); err != nil {
-			return false, fmt.Errorf("roll back to savepoint: %w", err)
+		if err := d.savepoint(ctx, tx, "ROLLBACK TO SAVEPOINT change"); err != nil {
+			return false, err
+		}
+		for _, fn := range slices.Backward(c.state.undo) {
+			fn()
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT change"); err != nil {
-		return false, fmt.Errorf("release savepoint: %w", err)
+	if err := d.savepoint(ctx, tx, "RELEASE SAVEPOINT change"); err != nil {
+		return false, err
 	}
 	return c.err == nil, nil
+}
+
+func (d *DB) savepoint(ctx context.Context, tx *sql.Tx, command string) (err error) {
+	if st := d.prepared.find(command); st != nil {
+		_, err = tx.StmtContext(ctx, st).ExecContext(ctx)
+	} else {
+		_, err = tx.ExecContext(ctx, command)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
 }
 
 // guarded turns a panic of fn into an error, so that the writer lives on.

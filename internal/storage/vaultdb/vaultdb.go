@@ -187,10 +187,18 @@ func (s *Store) Advance(ctx context.Context, name string) (ledger []byte, epoch 
 }
 
 // PutLedger implements object.VaultStore.
-func (s *Store) PutLedger(ctx context.Context, name string, ledger []byte) error {
-	res, err := s.db.Exec(ctx, `UPDATE vaults SET ledger = $2 WHERE name = $1`, name, ledger)
+func (s *Store) PutLedger(ctx context.Context, name string, ledger []byte, epoch int64) error {
+	res, err := s.db.Exec(ctx, `UPDATE vaults SET ledger = $2, epoch = $3 WHERE name = $1`, name, ledger, epoch)
 	return storage.One(res, err, "the vault is gone")
 }
+
+// Shared implements object.VaultStore.
+func (s *Store) Shared(ctx context.Context, name string, open func() (any, error), close func(ctx context.Context, value any) error) (any, error) {
+	return s.db.Shared(ctx, name, open, close)
+}
+
+// OnRollback implements object.VaultStore.
+func (s *Store) OnRollback(ctx context.Context, fn func()) { s.db.OnRollback(ctx, fn) }
 
 // Ledger implements object.VaultStore.
 func (s *Store) Ledger(ctx context.Context, name string, fn func(object.RowID)) (ledger []byte, epoch int64, err error) {

@@ -275,7 +275,7 @@ func TestTheTableOfDueTimesCanBeRebuilt(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		c := newCalendar(t, db)
 		now := c.Time()
-		c.Vaults = object.NewVaults(c.store, c.store, c.store, c.Root, c.Time) // a program that plans nothing
+		c.Vaults = object.NewVaults(object.Config{Vaults: c.store, Rows: c.store, Dues: c.store, Root: c.Root, Now: c.Time}) // a program that plans nothing
 		for i := range 3 {
 			v, err := c.Vaults.Open(t.Context(), vaulttest.Vault)
 			if err != nil {

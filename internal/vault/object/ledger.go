@@ -72,7 +72,9 @@ func sumOf(b []byte) (sum, error) {
 type mark [16]byte
 
 func markOf(k Kind, name, version string) mark {
-	h := sha256.Sum256([]byte(string(k) + "/" + name + "/" + version))
+	b := make([]byte, 0, 192)
+	b = append(append(append(append(append(b, k...), '/'), name...), '/'), version...)
+	h := sha256.Sum256(b)
 	return mark(h[:16])
 }
 
@@ -126,10 +128,33 @@ func (r *revisions) trusts(m mark, revision int64) (ok, loaded bool) {
 	return is && x == revision, r.known != nil
 }
 
+// settled reports whether the two rows are what was last written, and no change of them
+// is running whose fate is not known.
+func (r *revisions) settled(head, version rowMark) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.running) > 0 {
+		if _, is := r.running[head.mark]; is {
+			return false
+		}
+		if _, is := r.running[version.mark]; is {
+			return false
+		}
+	}
+	h, ok := r.known[head.mark]
+	x, is := r.known[version.mark]
+	return ok && is && h == head.revision && x == version.revision
+}
+
+// rowMark is a row at a revision.
+type rowMark struct {
+	mark     mark
+	revision int64
+}
+
 // verify checks that a row is the newest of its identity. It reads the whole ledger on
 // first use, and again when another node may have written in between.
-func (v *Vault) verify(ctx context.Context, k Kind, name, version string, revision int64) error {
-	m := markOf(k, name, version)
+func (v *Vault) verify(ctx context.Context, m mark, revision int64) error {
 	ok, loaded := v.rows.trusts(m, revision)
 	if ok && loaded {
 		return nil
@@ -140,7 +165,7 @@ func (v *Vault) verify(ctx context.Context, k Kind, name, version string, revisi
 	if ok, _ = v.rows.trusts(m, revision); ok {
 		return nil
 	}
-	return fmt.Errorf("vault %s: %s/%s/%s at revision %d: %w", v.Name, k, name, version, revision, ErrReplayed)
+	return fmt.Errorf("vault %s: revision %d: %w", v.Name, revision, ErrReplayed)
 }
 
 // load reads all revisions and holds them against the sealed ledger.

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"time"
 
@@ -128,14 +127,33 @@ func NewVersionID() string {
 	return hex.EncodeToString(b[:])
 }
 
-var (
-	namePattern    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
-	versionPattern = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
-)
+const maxName = 127
+
+// isName reports whether text has only what a name may have.
+func isName(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return text != "" && len(text) <= maxName
+}
+
+// isVersion reports whether text is the id of a version, in any case.
+func isVersion(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return len(text) == 32
+}
 
 // CheckName refuses names that contract §2.4 does not allow.
 func CheckName(name string) error {
-	if !namePattern.MatchString(name) {
+	if !isName(name) {
 		return fault.New(fault.Invalid, "BadParameter", "The request URI contains an invalid name: %.127s. A name has 1 to 127 letters, digits and hyphens.", name)
 	}
 	return nil

@@ -16,6 +16,9 @@ type Entry struct {
 	Vault   *Vault
 	Head    Head
 	Version Version
+
+	rows    Pair     // where it lies, without what is sealed
+	derived *derived // nil for an entry that was not read, or was changed since
 }
 
 // Read returns a live object with a version, or its latest for "".
@@ -44,13 +47,16 @@ func (v *Vault) find(ctx context.Context, k Kind, name, version string) (Entry, 
 	if err := CheckName(name); err != nil {
 		return Entry{}, err
 	}
-	if version != "" && !versionPattern.MatchString(version) {
+	if version != "" && !isVersion(version) {
 		return Entry{}, notFound(k, name, version)
 	}
-	key, version := strings.ToLower(name), strings.ToLower(version)
-	p, err := v.vaults.rows.Get(ctx, v.Name, k, key, version)
+	at := place{v, k, strings.ToLower(name), strings.ToLower(version)}
+	if e, ok := v.vaults.cache.get(at); ok {
+		return e, nil
+	}
+	p, err := v.vaults.rows.Get(ctx, v.Name, k, at.name, at.version)
 	if fault.Is(err, fault.NotFound) {
-		if err := v.verify(ctx, k, key, "", gone); err != nil {
+		if err := v.verify(ctx, markOf(k, at.name, ""), gone); err != nil {
 			return Entry{}, err
 		}
 		return Entry{}, notFound(k, name, version)
@@ -59,17 +65,22 @@ func (v *Vault) find(ctx context.Context, k Kind, name, version string) (Entry, 
 		return Entry{}, err
 	}
 	if version != "" && p.Version.Sealed == nil {
-		if err := v.verify(ctx, k, key, version, gone); err != nil {
+		if err := v.verify(ctx, markOf(k, at.name, at.version), gone); err != nil {
 			return Entry{}, err
 		}
 	}
-	return v.openPair(ctx, p, version == "")
+	e, err := v.openPair(ctx, p, version == "")
+	if err == nil && e.Version.ID != "" {
+		v.vaults.cache.put(at, e)
+	}
+	return e, err
 }
 
 // openPair opens a head and its version; latest says that the version must be the one
 // that the head names.
 func (v *Vault) openPair(ctx context.Context, p Pair, latest bool) (Entry, error) {
-	e := Entry{Vault: v}
+	e := Entry{Vault: v, rows: p, derived: &derived{}}
+	e.rows.Head.Sealed, e.rows.Version.Sealed = nil, nil
 	if err := v.openRow(ctx, p.Head, &e.Head); err != nil {
 		return Entry{}, err
 	}
@@ -92,8 +103,8 @@ func (v *Vault) openRow(ctx context.Context, r Row, into any) error {
 	if err != nil {
 		return err
 	}
-	if err := v.verify(ctx, r.Kind, r.Name, r.Version, r.Revision); err != nil {
-		return err
+	if err := v.verify(ctx, markOf(r.Kind, r.Name, r.Version), r.Revision); err != nil {
+		return fmt.Errorf("%s/%s/%s: %w", r.Kind, r.Name, r.Version, err)
 	}
 	return json.Unmarshal(plain, into)
 }

@@ -75,8 +75,16 @@ type VaultStore interface {
 	// Advance locks the vault until the transaction ends, adds one to its epoch and
 	// returns the ledger as it was with the new epoch.
 	Advance(ctx context.Context, name string) (ledger []byte, epoch int64, err error)
-	// PutLedger stores the ledger of the epoch that Advance returned.
-	PutLedger(ctx context.Context, name string, ledger []byte) error
+	// PutLedger stores the ledger and the epoch that it was sealed with, the one that
+	// Advance returned or a later one.
+	PutLedger(ctx context.Context, name string, ledger []byte, epoch int64) error
+	// Shared returns the value that all changes of the running commit have under a name:
+	// what open makes for the first of them. close runs once, just before the commit. When
+	// the change that opened it is rolled back, the next one opens it anew.
+	Shared(ctx context.Context, name string, open func() (any, error), close func(ctx context.Context, value any) error) (any, error)
+	// OnRollback calls fn if the running change is rolled back while others of its commit
+	// are not, to put back what it changed in a shared value.
+	OnRollback(ctx context.Context, fn func())
 	// Ledger reads the committed ledger and calls fn for every committed row, all of
 	// one moment, whatever transaction ctx is in.
 	Ledger(ctx context.Context, name string, fn func(RowID)) (ledger []byte, epoch int64, err error)

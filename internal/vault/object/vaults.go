@@ -52,14 +52,27 @@ type Vaults struct {
 	plans    []string           // their names
 	root     *seal.Root
 	now      func() time.Time
+	cache    cache
 
 	mu   sync.RWMutex
 	open map[string]*Vault
 }
 
+// Config is what the registry needs.
+type Config struct {
+	Vaults VaultStore
+	Rows   Store
+	Dues   DueStore
+	Root   *seal.Root
+	Now    func() time.Time
+	// Memory bounds the opened entries that are kept, in bytes. It must be 0 where other
+	// processes write to the same database.
+	Memory int
+}
+
 // NewVaults makes the registry of vaults.
-func NewVaults(vs VaultStore, rows Store, dues DueStore, root *seal.Root, now func() time.Time) *Vaults {
-	return &Vaults{store: vs, rows: rows, dues: dues, root: root, now: now, open: map[string]*Vault{}}
+func NewVaults(c Config) *Vaults {
+	return &Vaults{store: c.Vaults, rows: c.Rows, dues: c.Dues, root: c.Root, now: c.Now, cache: cache{budget: c.Memory / 2}, open: map[string]*Vault{}}
 }
 
 // Vault is an open vault.

@@ -9,31 +9,44 @@ import (
 	"chatelaine.dev/internal/fault"
 )
 
-// turn is one change of a vault: the rows it writes bear its epoch as their revision,
-// and the ledger follows once at its end.
-type turn struct {
-	v     *Vault
-	epoch int64
+// running is the ledger of a vault while changes of one commit add to it.
+type running struct {
 	total sum
-	now   time.Time
+	epoch int64
+}
+
+// turn is one change of a vault: the rows it writes bear an epoch of their own as their
+// revision, and the ledger follows once for all changes of a commit.
+type turn struct {
+	*running
+	v   *Vault
+	now time.Time
 }
 
 // change runs fn with the vault locked against other changes until the transaction
 // ends. It must run inside a transaction.
 func (v *Vault) change(ctx context.Context, fn func(t *turn) error) error {
-	ledger, epoch, err := v.vaults.store.Advance(ctx, v.Name)
+	store := v.vaults.store
+	open := func() (any, error) {
+		ledger, epoch, err := store.Advance(ctx, v.Name)
+		if err != nil {
+			return nil, err
+		}
+		total, err := v.openLedger(ledger, epoch-1)
+		return &running{total: total, epoch: epoch - 1}, err
+	}
+	shared, err := store.Shared(ctx, "ledger of "+v.Name, open, func(ctx context.Context, value any) error {
+		r := value.(*running)
+		return store.PutLedger(ctx, v.Name, v.sealLedger(r.total, r.epoch), r.epoch)
+	})
 	if err != nil {
 		return err
 	}
-	total, err := v.openLedger(ledger, epoch-1)
-	if err != nil {
-		return err
-	}
-	t := &turn{v: v, epoch: epoch, total: total, now: v.vaults.now().UTC().Truncate(time.Microsecond)}
-	if err := fn(t); err != nil {
-		return err
-	}
-	return v.vaults.store.PutLedger(ctx, v.Name, v.sealLedger(t.total, epoch))
+	r := shared.(*running)
+	before := r.total // the epoch only grows: no two changes may have the same
+	store.OnRollback(ctx, func() { r.total = before })
+	r.epoch++
+	return fn(&turn{running: r, v: v, now: v.vaults.now().UTC().Truncate(time.Microsecond)})
 }
 
 // put seals and writes a row. old is its revision before, 0 for a new row.
@@ -61,8 +74,7 @@ func (t *turn) current(ctx context.Context, k Kind, name, version string) (Pair,
 	if err != nil {
 		return Pair{}, e, err
 	}
-	p, err := t.v.vaults.rows.Get(ctx, t.v.Name, k, strings.ToLower(name), strings.ToLower(version))
-	return p, e, err
+	return e.rows, e, nil
 }
 
 // Append adds a version, and the object if it is new. edit, if not nil, sees the head
@@ -94,7 +106,7 @@ func (v *Vault) write(ctx context.Context, k Kind, name string, x *Version, edit
 		if !was.Head.Deleted.IsZero() {
 			return isDeleted(k, name)
 		}
-		e = Entry{Vault: v, Head: was.Head, Version: was.Version}
+		e = Entry{Vault: v, Head: was.Head, Version: was.Version, rows: p}
 		e.Head.Updated = t.now
 		if edit != nil {
 			if err := edit(&e.Head, x); err != nil {
@@ -103,19 +115,42 @@ func (v *Vault) write(ctx context.Context, k Kind, name string, x *Version, edit
 		}
 		if x != nil {
 			x.Created, x.Updated = t.now, t.now
-			e.Version, e.Head.Latest = *x, x.ID
-			p.Head.Position++
-			row := Row{Kind: k, Name: p.Head.Name, Version: x.ID, Position: p.Head.Position}
-			if err := t.put(ctx, row, x, 0); err != nil {
+			e.Version, e.Head.Latest, e.derived = *x, x.ID, &derived{}
+			e.rows.Head.Position++
+			e.rows.Version = Row{Kind: k, Name: p.Head.Name, Version: x.ID, Position: e.rows.Head.Position, Revision: t.epoch}
+			if err := t.put(ctx, e.rows.Version, x, 0); err != nil {
 				return err
 			}
 		}
-		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+		if err := t.head(ctx, &e); err != nil {
 			return err
 		}
 		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
+}
+
+// head writes the head of an entry whose version is in the database as e has it.
+func (t *turn) head(ctx context.Context, e *Entry) error {
+	old := e.rows.Head.Revision
+	e.rows.Head.Revision = t.epoch
+	if err := t.put(ctx, e.rows.Head, e.Head, old); err != nil {
+		return err
+	}
+	t.remember(ctx, *e)
+	return nil
+}
+
+// remember keeps an entry in memory once it is committed.
+func (t *turn) remember(ctx context.Context, e Entry) {
+	if e.Version.ID == "" || !e.Head.Deleted.IsZero() || e.Head.Latest != e.Version.ID {
+		return
+	}
+	t.v.vaults.rows.AfterCommit(ctx, func(committed bool) {
+		if committed {
+			t.v.vaults.cache.put(place{t.v, e.rows.Head.Kind, e.rows.Head.Name, ""}, e)
+		}
+	})
 }
 
 // Edit changes a version, or the latest for "". It must run inside a transaction.
@@ -132,10 +167,12 @@ func (v *Vault) Edit(ctx context.Context, k Kind, name, version string, edit fun
 		if err := edit(e.Head, &e.Version); err != nil {
 			return err
 		}
-		e.Version.Updated = t.now
+		e.Version.Updated, e.derived = t.now, &derived{}
+		e.rows.Version.Revision = t.epoch
 		if err := t.put(ctx, p.Version, e.Version, p.Version.Revision); err != nil {
 			return err
 		}
+		t.remember(ctx, e)
 		return t.schedule(ctx, k, was, e)
 	})
 	return e, err
@@ -144,7 +181,7 @@ func (v *Vault) Edit(ctx context.Context, k Kind, name, version string, edit fun
 // Delete soft-deletes an object with all its versions. It must run inside a transaction.
 func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err error) {
 	err = v.change(ctx, func(t *turn) error {
-		p, was, err := t.current(ctx, k, name, "")
+		_, was, err := t.current(ctx, k, name, "")
 		if err != nil {
 			return err
 		}
@@ -154,8 +191,8 @@ func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err e
 		e = was
 		e.Head.Deleted = t.now
 		e.Head.Purge = t.now.AddDate(0, 0, v.Settings().RetentionDays)
-		p.Head.Deleted, p.Head.Purge = true, e.Head.Purge
-		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+		e.rows.Head.Deleted, e.rows.Head.Purge = true, e.Head.Purge
+		if err := t.head(ctx, &e); err != nil {
 			return err
 		}
 		return t.schedule(ctx, k, was, e)
@@ -166,14 +203,14 @@ func (v *Vault) Delete(ctx context.Context, k Kind, name string) (e Entry, err e
 // Recover undoes Delete. It must run inside a transaction.
 func (v *Vault) Recover(ctx context.Context, k Kind, name string) (e Entry, err error) {
 	err = v.change(ctx, func(t *turn) error {
-		p, was, err := t.deleted(ctx, k, name)
+		_, was, err := t.deleted(ctx, k, name)
 		if err != nil {
 			return err
 		}
 		e = was
 		e.Head.Deleted, e.Head.Purge = time.Time{}, time.Time{}
-		p.Head.Deleted, p.Head.Purge = false, time.Time{}
-		if err := t.put(ctx, p.Head, e.Head, p.Head.Revision); err != nil {
+		e.rows.Head.Deleted, e.rows.Head.Purge = false, time.Time{}
+		if err := t.head(ctx, &e); err != nil {
 			return err
 		}
 		return t.schedule(ctx, k, was, e)

@@ -69,7 +69,7 @@ func New(t testing.TB, db *storage.DB) *Floor {
 // Reopen forgets what is in memory, as a restart does.
 func (f *Floor) Reopen() {
 	s := vaultdb.New(f.DB)
-	f.Vaults = object.NewVaults(s, s, s, f.Root, f.Time)
+	f.Vaults = object.NewVaults(object.Config{Vaults: s, Rows: s, Dues: s, Root: f.Root, Now: f.Time, Memory: memory(f.DB)})
 }
 
 // Time is the floor's clock.
@@ -131,4 +131,12 @@ func (f *Floor) Operations(t testing.TB) []string {
 		ops = append(ops, op)
 	}
 	return ops
+}
+
+// memory is what the product keeps of opened entries: nothing where others may write.
+func memory(db *storage.DB) int {
+	if db.Dialect() == storage.PostgreSQL {
+		return 0
+	}
+	return 8 << 20
 }
