@@ -10,6 +10,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
@@ -22,6 +23,7 @@ type vaultFloor struct {
 	agenda       *object.Agenda
 	Vaults       *vault.Service
 	Keys         *keys.Service
+	Rotation     *rotation.Service
 	Secrets      *secrets.Service
 	Certificates *certificates.Service
 	Issuers      *issuer.Service
@@ -43,6 +45,8 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	}
 	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
 	f.Keys = keys.New(d, f.keystore)
+	f.Rotation = rotation.New(d, f.Keys)
+	f.Rotation.Handle(f.agenda)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets)
 	f.Issuers = issuer.New(d, nil)

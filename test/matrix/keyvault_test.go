@@ -61,6 +61,10 @@ var needs = map[string]row{
 	"KeyDecrypt":      {"keys/decrypt/action", wrap},
 	"KeyWrap":         {"keys/wrap/action", wrap},
 	"KeyUnwrap":       {"keys/unwrap/action", wrap},
+	"KeyRotate":       {"keys/rotate/action", ""},
+
+	"KeyRotationPolicyGet": {"keyrotationpolicies/read", ""},
+	"KeyRotationPolicySet": {"keyrotationpolicies/write", `{"attributes":{"expiryTime":"P90D"}}`},
 
 	"CertificateCreate":        {"certificates/create/action", `{"policy":` + policy + `}`},
 	"CertificateImport":        {"certificates/import/action", `{"value":"AAAA"}`},

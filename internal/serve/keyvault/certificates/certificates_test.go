@@ -15,6 +15,7 @@ import (
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
@@ -23,7 +24,7 @@ import (
 // operations are those of the three kinds: a certificate is seen as all of them.
 func operations(d object.Deps) []wire.Operation {
 	k, s := keys.New(d, keystore.NewSoftware()), secrets.New(d)
-	return slices.Concat(door.Operations(certificates.New(d, k, s)), keyDoor.Operations(k), secretDoor.Operations(s))
+	return slices.Concat(door.Operations(certificates.New(d, k, s)), keyDoor.Operations(keyDoor.Services{Keys: k, Rotation: rotation.New(d, k)}), secretDoor.Operations(s))
 }
 
 func TestExchangesAreAsRecorded(t *testing.T) { keyvaulttest.Play(t, operations) }

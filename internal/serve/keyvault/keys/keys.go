@@ -7,12 +7,19 @@ import (
 
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/object"
 )
 
+// Services are what answers here.
+type Services struct {
+	Keys     *keys.Service
+	Rotation *rotation.Service
+}
+
 // Operations are the routes.
-func Operations(s *keys.Service) []wire.Operation {
-	d := door{s}
+func Operations(s Services) []wire.Operation {
+	d := door{s.Keys, s.Rotation}
 	return []wire.Operation{
 		{Name: "KeyCreate", Method: "POST", Path: "/keys/{name}/create", Handle: d.create},
 		{Name: "KeyImport", Method: "PUT", Path: "/keys/{name}", Handle: d.importKey},
@@ -33,10 +40,16 @@ func Operations(s *keys.Service) []wire.Operation {
 		{Name: "KeyBackup", Method: "POST", Path: "/keys/{name}/backup", Handle: d.backup},
 		{Name: "KeyRestore", Method: "POST", Path: "/keys/restore", Handle: d.restore},
 		{Name: "KeyPurge", Method: "DELETE", Path: "/deletedkeys/{name}", Handle: d.purge},
+		{Name: "KeyRotate", Method: "POST", Path: "/keys/{name}/rotate", Handle: d.rotate},
+		{Name: "KeyRotationPolicyGet", Method: "GET", Path: "/keys/{name}/rotationpolicy", Handle: d.getRotationPolicy},
+		{Name: "KeyRotationPolicySet", Method: "PUT", Path: "/keys/{name}/rotationpolicy", Handle: d.setRotationPolicy},
 	}
 }
 
-type door struct{ s *keys.Service }
+type door struct {
+	s        *keys.Service
+	rotation *rotation.Service
+}
 
 // attributes are KeyAttributes.
 type attributes struct {

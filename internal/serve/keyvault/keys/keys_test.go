@@ -7,12 +7,14 @@ import (
 	"chatelaine.dev/internal/serve/keyvault/keyvaulttest"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 )
 
 func TestExchangesAreAsRecorded(t *testing.T) {
 	keyvaulttest.Play(t, func(d object.Deps) []wire.Operation {
-		return doors.Operations(keys.New(d, keystore.NewSoftware()))
+		k := keys.New(d, keystore.NewSoftware())
+		return doors.Operations(doors.Services{Keys: k, Rotation: rotation.New(d, k)})
 	})
 }

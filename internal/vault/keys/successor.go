@@ -1,0 +1,31 @@
+package keys
+
+import (
+	"context"
+
+	"chatelaine.dev/internal/vault/object"
+)
+
+// Successor makes a key like that of a version: of its type, size or curve, and
+// operations. It is slow, and belongs before the transaction.
+func (s *Service) Successor(ctx context.Context, x object.Version) (Made, error) {
+	b, err := bodyOf(x)
+	if err != nil {
+		return Made{}, err
+	}
+	spec, err := b.spec()
+	if err != nil {
+		return Made{}, err
+	}
+	return s.Make(ctx, b.Type, spec.Bits, spec.Curve, b.Ops)
+}
+
+// Append writes a version of a key that belongs to no certificate, inside the transaction
+// of ctx, and tells that there is one. The caller has authorised and records.
+func (s *Service) Append(ctx context.Context, v *object.Vault, name string, x object.Version, m Made) (object.Entry, error) {
+	e, err := s.append(ctx, v, name, x, m, false)
+	if err != nil {
+		return e, err
+	}
+	return e, s.Announce(ctx, "NewVersionCreated", e)
+}
