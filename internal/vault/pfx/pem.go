@@ -25,6 +25,15 @@ func IsPEM(text string) bool {
 // SEC 1) and certificates, in any order. Blocks of other types, such as EC PARAMETERS,
 // are passed over.
 func DecodePEM(text []byte, password string) (Bundle, error) {
+	b, err := OpenPEM(text, password)
+	if err == nil && b.Key == nil {
+		return Bundle{}, invalid("there is no private key in it; add one as a PRIVATE KEY block (PKCS#8)")
+	}
+	return b, err
+}
+
+// OpenPEM is DecodePEM for a file that may hold certificates alone.
+func OpenPEM(text []byte, password string) (Bundle, error) {
 	if len(text) > MaxSize {
 		return Bundle{}, invalid("it has %d bytes; the limit is %d", len(text), MaxSize)
 	}
@@ -36,7 +45,7 @@ func DecodePEM(text []byte, password string) (Bundle, error) {
 	for blocks := 1; ; blocks++ {
 		var b *pem.Block
 		if b, text = pem.Decode(text); b == nil {
-			break
+			return r.bundle, nil
 		}
 		if blocks > MaxBags {
 			return Bundle{}, invalid("it has more than %d parts", MaxBags)
@@ -45,10 +54,6 @@ func DecodePEM(text []byte, password string) (Bundle, error) {
 			return Bundle{}, err
 		}
 	}
-	if r.bundle.Key == nil {
-		return Bundle{}, invalid("there is no private key in it; add one as a PRIVATE KEY block (PKCS#8)")
-	}
-	return r.bundle, nil
 }
 
 func (r *reader) block(b *pem.Block) error {

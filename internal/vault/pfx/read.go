@@ -75,6 +75,15 @@ type reader struct {
 // hold any certificates; other bags are passed over. An error of kind Invalid says what
 // is wrong with the file.
 func Decode(der []byte, password string) (Bundle, error) {
+	b, err := Open(der, password)
+	if err == nil && b.Key == nil {
+		return Bundle{}, invalid("there is no private key in it; export it with its key")
+	}
+	return b, err
+}
+
+// Open is Decode for a file that may hold certificates alone.
+func Open(der []byte, password string) (Bundle, error) {
 	if len(der) > MaxSize {
 		return Bundle{}, invalid("it has %d bytes; the limit is %d", len(der), MaxSize)
 	}
@@ -85,9 +94,6 @@ func Decode(der []byte, password string) (Bundle, error) {
 	r := &reader{secret: s, budget: MaxIterations, bags: MaxBags}
 	if err := r.file(der); err != nil {
 		return Bundle{}, err
-	}
-	if r.bundle.Key == nil {
-		return Bundle{}, invalid("there is no private key in it; export it with its key")
 	}
 	return r.bundle, nil
 }

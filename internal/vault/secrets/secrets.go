@@ -129,7 +129,13 @@ func (s *Service) PutManaged(ctx context.Context, v *object.Vault, name string, 
 }
 
 // Get reveals a secret. It is recorded before it is returned.
-func (s *Service) Get(ctx context.Context, c access.Caller, r object.Ref) (e object.Entry, b Body, err error) {
+func (s *Service) Get(ctx context.Context, c access.Caller, r object.Ref) (object.Entry, Body, error) {
+	return s.GetAs(ctx, c, r, "")
+}
+
+// GetAs is Get with the file of a certificate written in another form: PEM or PKCS12, or
+// "" for that in which it is kept.
+func (s *Service) GetAs(ctx context.Context, c access.Caller, r object.Ref, form string) (e object.Entry, b Body, err error) {
 	err = s.Call(ctx, c, object.Get, r, func(v *object.Vault) error {
 		if e, err = s.Find(ctx, v, r); err != nil {
 			return err
@@ -138,6 +144,9 @@ func (s *Service) Get(ctx context.Context, c access.Caller, r object.Ref) (e obj
 			return fault.New(fault.Denied, "SecretDisabled", "Operation get is not allowed on a disabled secret.")
 		}
 		if b, err = BodyOf(e.Version); err != nil {
+			return err
+		}
+		if b, err = b.as(form); err != nil {
 			return err
 		}
 		return s.Done(ctx, c, object.Get, object.Ref{Vault: r.Vault, Name: r.Name, Version: e.Version.ID}, nil)

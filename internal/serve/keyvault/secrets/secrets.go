@@ -53,9 +53,9 @@ func describe(q *wire.Request, e object.Entry, version string) (bundle, error) {
 	}
 	if e.Version.Managed {
 		b.Managed, b.KeyID = true, q.ID(object.Keys, e.Head.Name, e.Version.ID)
-	}
-	if version != "" {
-		b.PreviousVersion = body.Previous
+		if version != "" { // the field is for certificates alone
+			b.PreviousVersion = body.Previous
+		}
 	}
 	return b, nil
 }
