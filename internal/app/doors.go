@@ -27,7 +27,7 @@ import (
 )
 
 // maxBody bounds any request; front doors have narrower limits.
-const maxBody = 4 << 20
+const maxBody = 48 << 20
 
 // Version is the product's.
 const Version = "0.1.0"

@@ -41,7 +41,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	}
 	d := object.Deps{
 		Vaults:   object.NewVaults(object.Config{Vaults: store, Rows: store, Dues: store, Root: a.root, Now: a.now, Memory: memory}),
-		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now,
+		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Limits: object.Limits(a.cfg.Limits),
 	}
 	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
 	f.Keys = keys.New(d, f.keystore)

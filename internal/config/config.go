@@ -38,6 +38,42 @@ type Config struct {
 	// host:port. Certificates carry it, and clients that check revocation must reach it.
 	// Default: the host of Listen with a port one higher; "off" to have none.
 	Status string `yaml:"status"`
+
+	// Limits widen what a vault takes. They are Azure's where they are left out.
+	Limits Limits `yaml:"limits"`
+}
+
+// Limits are those of Key Vault's API that an operator may widen. A program that was
+// written for Azure does not notice; one that uses what goes beyond cannot go back to it.
+type Limits struct {
+	// SecretBytes is how many bytes the value of a secret may have. Default 25600, at
+	// most 1048576.
+	SecretBytes int `yaml:"secretBytes"`
+
+	// Tags is how many tags a version may have. Default 15, at most 200.
+	Tags int `yaml:"tags"`
+
+	// BackupVersions is how many versions the backup of an object may have. Default 500,
+	// at most 10000. A backup has at most 32 MiB in any case.
+	BackupVersions int `yaml:"backupVersions"`
+}
+
+// check refuses limits narrower than Azure's, which programs rely on, and wider than
+// what was tried.
+func (l Limits) check() error {
+	for _, x := range []struct {
+		name              string
+		set, azure, limit int
+	}{
+		{"secretBytes", l.SecretBytes, 25_600, 1 << 20},
+		{"tags", l.Tags, 15, 200},
+		{"backupVersions", l.BackupVersions, 500, 10_000},
+	} {
+		if x.set != 0 && (x.set < x.azure || x.set > x.limit) {
+			return fmt.Errorf("limits.%s %d: want %d to %d, or nothing for %d", x.name, x.set, x.azure, x.limit, x.azure)
+		}
+	}
+	return nil
 }
 
 // Default is the configuration of a first start.
@@ -92,5 +128,5 @@ func (c *Config) Check() error {
 			return fmt.Errorf("status %q: want host:port, or off", c.Status)
 		}
 	}
-	return nil
+	return c.Limits.check()
 }

@@ -5,7 +5,6 @@ package keyvault
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -14,9 +13,6 @@ import (
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/serve/web"
 )
-
-// maxBody holds a PFX of one MiB in base64, and its JSON.
-const maxBody = 2 << 20
 
 // Deps are what the front door needs.
 type Deps struct {
@@ -35,10 +31,11 @@ type Deps struct {
 type Door struct {
 	Deps
 	routes routes
+	bodies bodies
 }
 
 // New makes the front door.
-func New(d Deps) *Door { return &Door{Deps: d, routes: newRoutes(d.Operations)} }
+func New(d Deps) *Door { return &Door{Deps: d, routes: newRoutes(d.Operations), bodies: newBodies()} }
 
 // VaultOf returns the vault that a host names: payroll for payroll.example.com:8443.
 func VaultOf(host, domain string) (string, bool) {
@@ -92,13 +89,11 @@ func (d *Door) serve(r *http.Request) (wire.Response, error) {
 	if caller.APIVersion = query.Get("api-version"); caller.APIVersion == "" || len(caller.APIVersion) > 64 {
 		return wire.Response{}, fault.New(fault.Invalid, "BadParameter", "The query parameter api-version is missing; add one, such as api-version=7.6.")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, done, err := d.bodies.read(r, op.MaxBody)
 	if err != nil {
-		return wire.Response{}, fault.Wrap(err, fault.Invalid, "BadParameter", "The request body ended too early.")
+		return wire.Response{}, err
 	}
-	if len(body) > maxBody {
-		return wire.Response{}, fault.New(fault.Invalid, "RequestBodyTooLarge", "The request body is larger than %d bytes.", maxBody)
-	}
+	defer done()
 	return op.Handle(r.Context(), &wire.Request{
 		Caller: caller, Vault: vault, Base: "https://" + strings.ToLower(r.Host), Name: name, Version: version, Query: query, Body: body,
 	})

@@ -91,7 +91,7 @@ func TestBadRequestsGetTheProtocolsOwnErrors(t *testing.T) {
 		{"PUT", "/secrets/a?api-version=7.6", `{"value":"x","tags":` + deep + `}`, 400, "BadParameter"},
 		{"PUT", "/secrets/a?api-version=7.6", "{\"value\":\"\xff\"}", 400, "BadParameter"},
 		{"PUT", "/secrets/a?api-version=7.6", `{"value":"` + strings.Repeat("x", 25*1024+1) + `"}`, 400, "BadParameter"},
-		{"PUT", "/secrets/a?api-version=7.6", strings.Repeat(" ", 3<<20), 413, "RequestBodyTooLarge"},
+		{"PUT", "/secrets/a?api-version=7.6", strings.Repeat(" ", 9<<20), 413, "RequestBodyTooLarge"},
 		{"GET", "/secrets?api-version=7.6&maxresults=26", "", 400, "BadParameter"},
 		{"GET", "/secrets?api-version=7.6&$skiptoken=zzz", "", 400, "BadParameter"},
 	} {

@@ -30,7 +30,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q C
 		if err := object.CheckName(r.Name); err != nil {
 			return err
 		}
-		if err := q.Attributes.Check(); err != nil {
+		if err := q.Attributes.Check(s.shelf.Limits); err != nil {
 			return err
 		}
 		head, st, err := s.current(ctx, v, r.Name)

@@ -176,7 +176,7 @@ func second[T any](_ T, err error) error { return err }
 
 func manyTags() map[string]string {
 	tags := map[string]string{}
-	for i := range object.MaxTags + 1 {
+	for i := range 16 {
 		tags[fmt.Sprint(i)] = ""
 	}
 	return tags

@@ -21,7 +21,7 @@ type MergeRequest struct {
 // pending key; whether it is valid today, and who signed it, is the caller's affair.
 func (s *Service) Merge(ctx context.Context, c access.Caller, r object.Ref, q MergeRequest) (cert Certificate, err error) {
 	err = s.shelf.Call(ctx, c, pendingMerge, r, func(v *object.Vault) error {
-		if err := q.Attributes.Check(); err != nil {
+		if err := q.Attributes.Check(s.shelf.Limits); err != nil {
 			return err
 		}
 		e, err := v.Read(ctx, object.Certificates, r.Name, "")

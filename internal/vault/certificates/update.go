@@ -19,7 +19,7 @@ type UpdateRequest struct {
 // secret, and the policy.
 func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q UpdateRequest) (cert Certificate, err error) {
 	err = s.shelf.Call(ctx, c, object.Update, r, func(v *object.Vault) error {
-		if err := q.Attributes.Check(); err != nil {
+		if err := q.Attributes.Check(s.shelf.Limits); err != nil {
 			return err
 		}
 		return s.shelf.Transact(ctx, func(ctx context.Context) error {

@@ -130,7 +130,7 @@ func (s *Service) add(ctx context.Context, c access.Caller, op object.Operation,
 		if err := object.CheckName(r.Name); err != nil {
 			return err
 		}
-		if err := a.Check(); err != nil {
+		if err := a.Check(s.Limits); err != nil {
 			return err
 		}
 		m, err := obtain()

@@ -17,11 +17,8 @@ const (
 	Restore Operation = "Restore"
 )
 
-// maxBackup bounds the versions of a backup (contract §2.4), maxBlob its bytes.
-const (
-	maxBackup = 500
-	maxBlob   = 32 << 20
-)
+// maxBlob bounds the bytes of a backup; Limits bound its versions.
+const maxBlob = 32 << 20
 
 // snapshot is an object with all its versions, as a backup holds it.
 type snapshot struct {
@@ -48,7 +45,10 @@ func (vs *Vaults) pack(s snapshot) ([]byte, error) {
 	}
 	blob := binary.BigEndian.AppendUint16([]byte(blobFormat), uint16(len(wrapped)))
 	blob = append(blob, wrapped...)
-	return append(blob, box.Seal(seal.Identity{Kind: "backup"}, plain)...), nil
+	if blob = append(blob, box.Seal(seal.Identity{Kind: "backup"}, plain)...); len(blob) > maxBlob {
+		return nil, tooLarge(s.Kind)
+	}
+	return blob, nil
 }
 
 // unpack opens what pack made.
@@ -90,7 +90,7 @@ func (s *Shelf) Backup(ctx context.Context, c access.Caller, r Ref) (blob []byte
 		if e.Head.Managed {
 			return isManaged(s.kind, "backup")
 		}
-		snap, err := v.snapshot(ctx, s.kind, e.Head)
+		snap, err := v.snapshot(ctx, s.kind, e.Head, &room{versions: s.Limits.BackupVersions, bytes: maxBlob})
 		if err != nil {
 			return err
 		}
@@ -105,14 +105,14 @@ func (s *Shelf) Backup(ctx context.Context, c access.Caller, r Ref) (blob []byte
 	return blob, nil
 }
 
+// room is what a backup can hold: versions of each object, and bytes of all of them.
+type room struct{ versions, bytes int }
+
 // snapshot reads a live object with all its versions, and what belongs to it.
-func (v *Vault) snapshot(ctx context.Context, k Kind, h Head) (snapshot, error) {
-	versions, _, err := v.Versions(ctx, k, h.Name, 0, maxBackup+1)
+func (v *Vault) snapshot(ctx context.Context, k Kind, h Head, r *room) (snapshot, error) {
+	versions, err := v.allVersions(ctx, k, h.Name, r)
 	if err != nil {
 		return snapshot{}, err
-	}
-	if len(versions) > maxBackup {
-		return snapshot{}, fault.New(fault.Invalid, "BadParameter", "The %s has more than %d versions; a backup holds no more.", k.Noun(), maxBackup)
 	}
 	if n := len(versions); n > 0 && versions[n-1].ID != h.Latest {
 		return snapshot{}, changedMeanwhile(k, h.Name)
@@ -129,13 +129,38 @@ func (v *Vault) snapshot(ctx context.Context, k Kind, h Head) (snapshot, error) 
 		if e.Head.Latest != h.Latest {
 			return s, changedMeanwhile(k, h.Name)
 		}
-		with, err := v.snapshot(ctx, part, e.Head)
+		with, err := v.snapshot(ctx, part, e.Head, r)
 		if err != nil {
 			return s, err
 		}
 		s.With = append(s.With, with)
 	}
 	return s, nil
+}
+
+// allVersions reads page by page, and stops as soon as it is more than there is room for.
+func (v *Vault) allVersions(ctx context.Context, k Kind, name string, r *room) ([]Version, error) {
+	const page = 100
+	var list []Version
+	for after := int64(0); ; {
+		part, next, err := v.Versions(ctx, k, name, after, page)
+		if err != nil || len(part) == 0 {
+			return list, err
+		}
+		for _, x := range part {
+			r.bytes -= len(x.Body)
+		}
+		switch list, after = append(list, part...), next; {
+		case len(list) > r.versions:
+			return nil, fault.New(fault.Invalid, "BadParameter", "The %s has more than %d versions; a backup holds no more.", k.Noun(), r.versions)
+		case r.bytes < 0:
+			return nil, tooLarge(k)
+		}
+	}
+}
+
+func tooLarge(k Kind) error {
+	return fault.New(fault.Invalid, "BadParameter", "The %s with its versions has more than the %d MiB that a backup holds; delete versions that nobody needs, or export the vault.", k.Noun(), maxBlob>>20)
 }
 
 // changedMeanwhile: a backup is read without holding up writers.

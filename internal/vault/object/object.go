@@ -4,6 +4,7 @@
 package object
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -98,16 +99,26 @@ func (a Attributes) Apply(v *Version) {
 	}
 }
 
-// Limits of contract §2.4.
-const (
-	MaxTags    = 15
-	MaxTagSize = 256
-)
+// Limits of contract §2.4, which an operator may widen. The zero value of each stands for
+// Azure's.
+type Limits struct {
+	SecretBytes    int // of a secret's value; 25,600
+	Tags           int // of a version; 15
+	BackupVersions int // of an object in a backup; 500
+}
+
+// Complete puts Azure's limits where none is set.
+func (l Limits) Complete() Limits {
+	return Limits{SecretBytes: cmp.Or(l.SecretBytes, 25*1024), Tags: cmp.Or(l.Tags, 15), BackupVersions: cmp.Or(l.BackupVersions, 500)}
+}
+
+// MaxTagSize bounds the name and the value of a tag (contract §2.4), in bytes.
+const MaxTagSize = 256
 
 // Check refuses attributes that no version may have.
-func (a Attributes) Check() error {
-	if len(a.Tags) > MaxTags {
-		return fault.New(fault.Invalid, "BadParameter", "%d tags were sent; at most %d are allowed", len(a.Tags), MaxTags)
+func (a Attributes) Check(l Limits) error {
+	if len(a.Tags) > l.Tags {
+		return fault.New(fault.Invalid, "BadParameter", "%d tags were sent; at most %d are allowed", len(a.Tags), l.Tags)
 	}
 	for k, v := range a.Tags {
 		if len(k) > MaxTagSize || len(v) > MaxTagSize || k == "" {

@@ -21,6 +21,7 @@ type Deps struct {
 	Guard    access.Guard
 	Events   event.Emitter
 	Now      func() time.Time
+	Limits   Limits
 }
 
 // Operation is something that a caller does to objects of a kind. With the kind's title
@@ -51,6 +52,7 @@ type Shelf struct {
 // NewShelf makes the shelf of a kind. actions say what each operation needs, without
 // the prefix Microsoft.KeyVault/vaults/ (contract §2.7).
 func NewShelf(d Deps, k Kind, actions map[Operation]access.Action) *Shelf {
+	d.Limits = d.Limits.Complete()
 	return &Shelf{Deps: d, kind: k, actions: actions}
 }
 
@@ -186,7 +188,7 @@ func (s *Shelf) Versions(ctx context.Context, c access.Caller, r Ref, p Page) (l
 // changes more in the same write.
 func (s *Shelf) Update(ctx context.Context, c access.Caller, r Ref, a Attributes, edit func(h Head, x *Version) error) (e Entry, err error) {
 	err = s.Call(ctx, c, Update, r, func(v *Vault) error {
-		if err := a.Check(); err != nil {
+		if err := a.Check(s.Limits); err != nil {
 			return err
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {

@@ -11,11 +11,8 @@ import (
 	"chatelaine.dev/internal/vault/object"
 )
 
-// Limits of contract §2.4.
-const (
-	MaxValue       = 25 * 1024 // bytes
-	MaxContentType = 255       // characters
-)
+// MaxContentType bounds a content type (contract §2.4), in characters.
+const MaxContentType = 255
 
 // Value is what a secret hides. It never prints.
 type Value string
@@ -72,20 +69,20 @@ type SetRequest struct {
 	Attributes  object.Attributes
 }
 
-func (r SetRequest) check() error {
-	if len(r.Value) > MaxValue {
-		return fault.New(fault.Invalid, "BadParameter", "The value has %d bytes; a secret holds at most %d. Store the rest elsewhere, encrypted under a key of this vault.", len(r.Value), MaxValue)
+func (r SetRequest) check(l object.Limits) error {
+	if len(r.Value) > l.SecretBytes {
+		return fault.New(fault.Invalid, "BadParameter", "The value has %d bytes; a secret holds at most %d. Store the rest elsewhere, encrypted under a key of this vault.", len(r.Value), l.SecretBytes)
 	}
 	if len(r.ContentType) > MaxContentType {
 		return fault.New(fault.Invalid, "BadParameter", "The contentType has %d characters; at most %d are allowed.", len(r.ContentType), MaxContentType)
 	}
-	return r.Attributes.Check()
+	return r.Attributes.Check(l)
 }
 
 // Set adds a version, and the secret if it is new.
 func (s *Service) Set(ctx context.Context, c access.Caller, r object.Ref, q SetRequest) (e object.Entry, err error) {
 	err = s.Call(ctx, c, set, r, func(v *object.Vault) error {
-		if err := q.check(); err != nil {
+		if err := q.check(s.Limits); err != nil {
 			return err
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {

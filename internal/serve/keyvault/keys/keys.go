@@ -38,7 +38,7 @@ func Operations(s Services) []wire.Operation {
 		{Name: "KeyListDeleted", Method: "GET", Path: "/deletedkeys", Handle: d.listDeleted},
 		{Name: "KeyRecover", Method: "POST", Path: "/deletedkeys/{name}/recover", Handle: d.recover},
 		{Name: "KeyBackup", Method: "POST", Path: "/keys/{name}/backup", Handle: d.backup},
-		{Name: "KeyRestore", Method: "POST", Path: "/keys/restore", Handle: d.restore},
+		{Name: "KeyRestore", Method: "POST", Path: "/keys/restore", Handle: d.restore, MaxBody: wire.RestoreBody},
 		{Name: "KeyPurge", Method: "DELETE", Path: "/deletedkeys/{name}", Handle: d.purge},
 		{Name: "KeyRotate", Method: "POST", Path: "/keys/{name}/rotate", Handle: d.rotate},
 		{Name: "KeyRotationPolicyGet", Method: "GET", Path: "/keys/{name}/rotationpolicy", Handle: d.getRotationPolicy},

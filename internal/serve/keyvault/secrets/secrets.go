@@ -12,7 +12,7 @@ import (
 func Operations(s *secrets.Service) []wire.Operation {
 	d := door{s}
 	return []wire.Operation{
-		{Name: "SecretSet", Method: "PUT", Path: "/secrets/{name}", Handle: d.set},
+		{Name: "SecretSet", Method: "PUT", Path: "/secrets/{name}", Handle: d.set, MaxBody: wire.SecretBody},
 		{Name: "SecretGet", Method: "GET", Path: "/secrets/{name}/{version?}", Handle: d.get},
 		{Name: "SecretUpdate", Method: "PATCH", Path: "/secrets/{name}/{version?}", Handle: d.update},
 		{Name: "SecretDelete", Method: "DELETE", Path: "/secrets/{name}", Handle: d.delete},
@@ -22,7 +22,7 @@ func Operations(s *secrets.Service) []wire.Operation {
 		{Name: "SecretListDeleted", Method: "GET", Path: "/deletedsecrets", Handle: d.listDeleted},
 		{Name: "SecretRecover", Method: "POST", Path: "/deletedsecrets/{name}/recover", Handle: d.recover},
 		{Name: "SecretBackup", Method: "POST", Path: "/secrets/{name}/backup", Handle: d.backup},
-		{Name: "SecretRestore", Method: "POST", Path: "/secrets/restore", Handle: d.restore},
+		{Name: "SecretRestore", Method: "POST", Path: "/secrets/restore", Handle: d.restore, MaxBody: wire.RestoreBody},
 		{Name: "SecretPurge", Method: "DELETE", Path: "/deletedsecrets/{name}", Handle: d.purge},
 	}
 }

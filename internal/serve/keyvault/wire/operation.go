@@ -22,7 +22,16 @@ type Operation struct {
 	Method string
 	Path   string
 	Handle func(ctx context.Context, q *Request) (Response, error)
+	// MaxBody bounds the request's body, in bytes; 0 is DefaultBody.
+	MaxBody int64
 }
+
+// The bounds of a body.
+const (
+	DefaultBody = 2 << 20  // a PFX of one MiB in base64, and its JSON
+	SecretBody  = 8 << 20  // the largest secret that can be configured, each character escaped, and its tags
+	RestoreBody = 46 << 20 // the largest backup in base64
+)
 
 // Request is an authenticated request to one vault.
 type Request struct {
