@@ -33,7 +33,7 @@ func Operations(s *certificates.Service) []wire.Operation {
 		{Name: "CertificateListDeleted", Method: "GET", Path: "/deletedcertificates", Handle: d.listDeleted},
 		{Name: "CertificateRecover", Method: "POST", Path: "/deletedcertificates/{name}/recover", Handle: d.recover},
 		{Name: "CertificateBackup", Method: "POST", Path: "/certificates/{name}/backup", Handle: d.backup},
-		{Name: "CertificateRestore", Method: "POST", Path: "/certificates/restore", Handle: d.restore},
+		{Name: "CertificateRestore", Method: "POST", Path: "/certificates/restore", Handle: d.restore, MaxBody: wire.RestoreBody},
 		{Name: "CertificatePurge", Method: "DELETE", Path: "/deletedcertificates/{name}", Handle: d.purge},
 	}
 }
