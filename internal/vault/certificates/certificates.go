@@ -46,26 +46,27 @@ type Service struct {
 // New makes the service. Keys and secrets of certificates are written through k and s.
 func New(d object.Deps, k *keys.Service, s *secrets.Service) *Service {
 	return &Service{keys: k, secrets: s, shelf: object.NewShelf(d, object.Certificates, map[object.Operation]access.Action{
-		create:              "certificates/create/action",
-		importing:           "certificates/import/action",
-		export:              "secrets/getSecret/action", // Azure's: who reads the secret has the key
-		policyGet:           "certificates/read",
-		policyUpdate:        "certificates/update/action",
-		pendingGet:          "certificates/read",
-		pendingUpdate:       "certificates/update/action",
-		pendingDelete:       "certificates/update/action",
-		pendingMerge:        "certificates/create/action",
-		object.Get:          "certificates/read",
-		object.Update:       "certificates/update/action",
-		object.Delete:       "certificates/delete",
-		object.List:         "certificates/read",
-		object.ListVersions: "certificates/read",
-		object.GetDeleted:   "certificates/read",
-		object.ListDeleted:  "certificates/read",
-		object.Recover:      "certificates/recover/action",
-		object.Purge:        "certificates/purge/action",
-		object.Backup:       "certificates/backup/action",
-		object.Restore:      "certificates/restore/action",
+		create:               "certificates/create/action",
+		importing:            "certificates/import/action",
+		export:               "secrets/getSecret/action", // Azure's: who reads the secret has the key
+		policyGet:            "certificates/read",
+		policyUpdate:         "certificates/update/action",
+		pendingGet:           "certificates/read",
+		pendingUpdate:        "certificates/update/action",
+		pendingDelete:        "certificates/update/action",
+		pendingMerge:         "certificates/create/action",
+		object.Get:           "certificates/read",
+		object.Update:        "certificates/update/action",
+		object.Delete:        "certificates/delete",
+		object.List:          "certificates/read",
+		object.ListVersions:  "certificates/read",
+		object.GetDeleted:    "certificates/read",
+		object.ListDeleted:   "certificates/read",
+		object.Recover:       "certificates/recover/action",
+		object.Purge:         "certificates/purge/action",
+		object.DeleteVersion: "certificates/purge/action",
+		object.Backup:        "certificates/backup/action",
+		object.Restore:       "certificates/restore/action",
 	})}
 }
 

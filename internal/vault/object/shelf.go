@@ -168,13 +168,18 @@ func (s *Shelf) Versions(ctx context.Context, c access.Caller, r Ref, p Page) (l
 				return fault.New(fault.Invalid, "BadParameter", "The $skiptoken is not one of ours; start again without it.")
 			}
 		}
-		list, _, err := v.Versions(ctx, s.kind, r.Name, after, p.Limit+1)
+		list, after, err := v.Versions(ctx, s.kind, r.Name, after, p.Limit)
 		if err != nil {
 			return err
 		}
-		if len(list) > p.Limit {
-			list = list[:p.Limit]
-			l.Next = strconv.FormatInt(after+int64(p.Limit), 10)
+		if len(list) == p.Limit { // positions have gaps where versions were deleted, so the next page is asked for
+			more, _, err := v.Versions(ctx, s.kind, r.Name, after, 1)
+			if err != nil {
+				return err
+			}
+			if len(more) > 0 {
+				l.Next = strconv.FormatInt(after, 10)
+			}
 		}
 		for _, x := range list {
 			l.Entries = append(l.Entries, Entry{Vault: v, Head: e.Head, Version: x})

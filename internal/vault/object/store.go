@@ -40,6 +40,10 @@ type Store interface {
 	Put(ctx context.Context, r Row) error
 	// Remove deletes the head and every version and returns what was removed, without Sealed.
 	Remove(ctx context.Context, vault string, k Kind, name string) ([]Row, error)
+	// RemoveVersion deletes the row of one version.
+	RemoveVersion(ctx context.Context, r Row) error
+	// Before returns the newest version of r's object that is older than r.
+	Before(ctx context.Context, r Row) (Row, error)
 	// Due returns heads of deleted objects whose purge date has passed.
 	Due(ctx context.Context, now time.Time, limit int) ([]Row, error)
 	// AfterCommit calls fn when the fate of the running transaction is known.

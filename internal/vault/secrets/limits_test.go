@@ -12,12 +12,12 @@ import (
 	"chatelaine.dev/internal/vault/vaulttest"
 )
 
-// setMany sets a secret many times in one transaction.
-func setMany(t *testing.T, f *vaulttest.Floor, s *secrets.Service, name, value string, times int) {
+// setMany sets the secret a many times in one transaction.
+func setMany(t *testing.T, f *vaulttest.Floor, s *secrets.Service, value string, times int) {
 	t.Helper()
 	if err := f.Transact(t.Context(), func(ctx context.Context) error {
 		for range times {
-			if _, err := s.Set(ctx, f.Caller, ref(name), secrets.SetRequest{Value: secrets.Value(value)}); err != nil {
+			if _, err := s.Set(ctx, f.Caller, ref("a"), secrets.SetRequest{Value: secrets.Value(value)}); err != nil {
 				return err
 			}
 		}
@@ -33,7 +33,7 @@ func TestBackupHoldsAsManyVersionsAsTheOperatorAllows(t *testing.T) {
 	azure := secrets.New(f.Deps)
 	f.Limits.BackupVersions = 600
 	wide := secrets.New(f.Deps)
-	setMany(t, f, azure, "a", "v", 501)
+	setMany(t, f, azure, "v", 501)
 
 	if _, err := azure.Backup(t.Context(), f.Caller, ref("a")); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "500 versions") {
 		t.Errorf("501 versions with Azure's limit: %v", err)
@@ -55,7 +55,7 @@ func TestBackupHoldsAsManyVersionsAsTheOperatorAllows(t *testing.T) {
 	if err != nil || len(l.Entries) != 501 {
 		t.Errorf("%d versions after the restore: %v", len(l.Entries), err)
 	}
-	setMany(t, f, azure, "a", "v", 100)
+	setMany(t, f, azure, "v", 100)
 	if _, err := wide.Backup(t.Context(), f.Caller, ref("a")); !fault.Is(err, fault.Invalid) {
 		t.Errorf("601 versions with a limit of 600: %v", err)
 	}
@@ -66,7 +66,7 @@ func TestBackupEndsBeforeItFillsTheMemory(t *testing.T) {
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	f.Limits.SecretBytes = 1 << 20
 	s := secrets.New(f.Deps)
-	setMany(t, f, s, "a", strings.Repeat("v", 1<<20), 33)
+	setMany(t, f, s, strings.Repeat("v", 1<<20), 33)
 
 	_, err := s.Backup(t.Context(), f.Caller, ref("a"))
 

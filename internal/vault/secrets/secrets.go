@@ -47,18 +47,19 @@ type Service struct{ *object.Shelf }
 // New makes the service.
 func New(d object.Deps) *Service {
 	return &Service{object.NewShelf(d, object.Secrets, map[object.Operation]access.Action{
-		set:                 "secrets/setSecret/action",
-		object.Get:          "secrets/getSecret/action",
-		object.Update:       "secrets/update/action",
-		object.Delete:       "secrets/delete",
-		object.List:         "secrets/readMetadata/action",
-		object.ListVersions: "secrets/readMetadata/action",
-		object.GetDeleted:   "secrets/readMetadata/action",
-		object.ListDeleted:  "secrets/readMetadata/action",
-		object.Recover:      "secrets/recover/action",
-		object.Purge:        "secrets/purge/action",
-		object.Backup:       "secrets/backup/action",
-		object.Restore:      "secrets/restore/action",
+		set:                  "secrets/setSecret/action",
+		object.Get:           "secrets/getSecret/action",
+		object.Update:        "secrets/update/action",
+		object.Delete:        "secrets/delete",
+		object.List:          "secrets/readMetadata/action",
+		object.ListVersions:  "secrets/readMetadata/action",
+		object.GetDeleted:    "secrets/readMetadata/action",
+		object.ListDeleted:   "secrets/readMetadata/action",
+		object.Recover:       "secrets/recover/action",
+		object.Purge:         "secrets/purge/action",
+		object.DeleteVersion: "secrets/purge/action",
+		object.Backup:        "secrets/backup/action",
+		object.Restore:       "secrets/restore/action",
 	})}
 }
 
