@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -41,7 +43,11 @@ func (t *Trail) Record(ctx context.Context, r Record) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	return t.store.Append(ctx, r)
+	e, err := entryOf(r)
+	if err != nil {
+		return fmt.Errorf("audit record %q: %w", r.Operation, err)
+	}
+	return t.store.Append(ctx, e)
 }
 
 // List returns records, newest first. Who may read them is decided by the caller's
@@ -51,19 +57,29 @@ func (t *Trail) List(ctx context.Context, q Query) ([]Record, error) {
 		q.Limit = 100
 	}
 	q.Limit = min(q.Limit, 1000)
-	stored, err := t.store.Find(ctx, q)
-	if err != nil {
+	if q.Before <= 0 {
+		q.Before = math.MaxInt64
+	}
+	terms := q.terms()
+	found := make([]Record, 0, q.Limit)
+	var bad error
+	err := t.store.Older(ctx, q.Before, q.Since, func(s Segment) bool { return mayHold(s.Terms, terms) }, func(s Segment) bool {
+		list, err := s.records()
+		if err != nil {
+			bad = err
+			return false
+		}
+		for _, r := range slices.Backward(list) {
+			if q.wants(r) && len(found) < q.Limit {
+				found = append(found, r)
+			}
+		}
+		return len(found) < q.Limit
+	})
+	if err := errors.Join(err, bad); err != nil {
 		return nil, err
 	}
-	records := make([]Record, 0, len(stored))
-	for _, s := range stored {
-		r, err := s.Decode()
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, r)
-	}
-	return records, nil
+	return found, nil
 }
 
 // Report is what Verify found.
@@ -126,37 +142,24 @@ func (t *Trail) Verify(ctx context.Context, external [][]byte, progress func(int
 	return rep, nil
 }
 
-const page = 5000
+const page = 1000 // segments
 
 func (t *Trail) verifyPage(ctx context.Context, head *Head, rep *Report, want map[int64][sha256.Size]byte) (int, error) {
 	var n int
 	var bad error
-	err := t.store.Lines(ctx, head.Sequence, page, func(s Stored) bool {
+	err := t.store.Segments(ctx, head.Sequence, page, func(s Segment) bool {
 		n++
-		r, err := s.Decode()
-		switch {
-		case err != nil:
-			bad = err
-		case s.Sequence != head.Sequence+1:
-			bad = fmt.Errorf("record %d is followed by %d: %w", head.Sequence, s.Sequence, ErrTampered)
-		}
-		if bad != nil {
-			return false
-		}
-		head.Sequence, head.Hash = s.Sequence, link(head.Hash, s.Body)
-		if string(head.Hash[:]) != string(s.Hash) {
-			bad = fmt.Errorf("record %d does not follow from its predecessor: %w", s.Sequence, ErrTampered)
-			return false
-		}
-		if h, ok := want[s.Sequence]; ok {
-			if h != head.Hash {
-				bad = fmt.Errorf("record %d is not what was signed: %w", s.Sequence, ErrTampered)
-				return false
+		*head, bad = s.follow(*head, func(h Head) error {
+			if signed, ok := want[h.Sequence]; ok {
+				if signed != h.Hash {
+					return fmt.Errorf("record %d is not what was signed: %w", h.Sequence, ErrTampered)
+				}
+				delete(want, h.Sequence)
 			}
-			delete(want, s.Sequence)
-		}
-		rep.Records, rep.Last = s.Sequence, r.Time
-		return true
+			return nil
+		})
+		rep.Records, rep.Last = head.Sequence, s.Time
+		return bad == nil
 	})
 	return n, errors.Join(err, bad)
 }

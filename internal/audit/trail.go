@@ -2,54 +2,29 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
-// Line is a record as it is stored: its canonical JSON and the hash that chains it.
-type Line struct {
-	Record Record
-	Body   []byte
-	Hash   [sha256.Size]byte
-}
-
-// Head is the end of the chain.
-type Head struct {
-	Sequence int64
-	Hash     [sha256.Size]byte
-}
-
 // Store keeps the trail.
 type Store interface {
-	// Append gives the records to the transaction of ctx, or to one of its own. The
-	// trail's Chain is run once for all records of a commit, just before it.
-	Append(ctx context.Context, r Record) error
-	// Lines calls fn with the stored lines after the sequence, ascending, until fn
-	// returns false or limit lines were read.
-	Lines(ctx context.Context, after int64, limit int, fn func(Stored) bool) error
-	// Find returns stored lines that match, newest first.
-	Find(ctx context.Context, q Query) ([]Stored, error)
+	// Append gives an entry to the transaction of ctx, or to the next commit. Chain is run
+	// once for all entries of a commit, just before it.
+	Append(ctx context.Context, e Entry) error
+	// Segments calls fn with the stored segments after the sequence, ascending, until fn
+	// returns false or limit segments were read.
+	Segments(ctx context.Context, after int64, limit int, fn func(Segment) bool) error
+	// Older calls fn with segments that begin before the sequence and have a record from
+	// since or later, newest first, until fn returns false. look tells from all but the
+	// body and hash whether a segment is of interest; the others are passed over.
+	Older(ctx context.Context, before int64, since time.Time, look func(Segment) bool, fn func(Segment) bool) error
 	// Head returns the end of the chain; the zero Head when nothing was recorded yet.
 	Head(ctx context.Context) (Head, error)
 	// PutCheckpoint stores a signed note about the chain's head at the sequence.
 	PutCheckpoint(ctx context.Context, sequence int64, at time.Time, note []byte) error
 	// Checkpoints returns the newest notes first.
 	Checkpoints(ctx context.Context, limit int) ([][]byte, error)
-}
-
-// Stored is a line as the database has it, not yet believed.
-type Stored struct {
-	Sequence  int64
-	Time      time.Time
-	Operation string
-	Target    string
-	Principal string
-	Outcome   Outcome
-	Body      []byte
-	Hash      []byte
 }
 
 // Query filters records. Zero fields do not filter.
@@ -62,6 +37,18 @@ type Query struct {
 	Since     time.Time
 	Until     time.Time
 	Limit     int // 1 to 1000; 0 means 100
+}
+
+// wants reports whether a record matches.
+func (q Query) wants(r Record) bool {
+	target := strings.TrimSuffix(q.Target, "/")
+	return (q.Before == 0 || r.Sequence < q.Before) &&
+		(q.Operation == "" || r.Operation == q.Operation) &&
+		(q.Target == "" || r.Target == target || strings.HasPrefix(r.Target, target+"/")) &&
+		(q.Principal == "" || r.Principal == q.Principal) &&
+		(q.Outcome == "" || r.Outcome == q.Outcome) &&
+		(q.Since.IsZero() || !r.Time.Before(q.Since)) &&
+		(q.Until.IsZero() || r.Time.Before(q.Until))
 }
 
 const (
@@ -85,61 +72,16 @@ func (r *Record) check() error {
 	if len(r.Details) > maxDetails {
 		return fmt.Errorf("audit record %q: %d details, at most %d", r.Operation, len(r.Details), maxDetails)
 	}
-	cut := func(s string) string {
-		if len(s) > maxValue {
-			return s[:maxValue]
-		}
-		return s
-	}
 	r.Name, r.Application, r.Address, r.Agent, r.Correlation = cut(r.Name), cut(r.Application), cut(r.Address), cut(r.Agent), cut(r.Correlation)
-	details := make(map[Field]string, len(r.Details))
 	for f, v := range r.Details {
 		if !fields[f] {
 			return fmt.Errorf("audit record %q: detail %q is not on the list", r.Operation, f)
 		}
-		details[f] = cut(v)
+		if len(v) > maxValue {
+			r.Details[f] = cut(v)
+		}
 	}
-	r.Details = details
 	return nil
 }
 
-// Chain numbers and chains records behind head. The body is the record's JSON with
-// sorted details; the hash is SHA-256 over the predecessor's hash and the body.
-func Chain(head Head, records []Record) ([]Line, Head, error) {
-	lines := make([]Line, 0, len(records))
-	for _, r := range records {
-		head.Sequence++
-		r.Sequence = head.Sequence
-		r.Time = r.Time.UTC().Truncate(time.Microsecond)
-		body, err := json.Marshal(r)
-		if err != nil {
-			return nil, head, err
-		}
-		head.Hash = link(head.Hash, body)
-		lines = append(lines, Line{Record: r, Body: body, Hash: head.Hash})
-	}
-	return lines, head, nil
-}
-
-func link(previous [sha256.Size]byte, body []byte) [sha256.Size]byte {
-	h := sha256.New()
-	h.Write(previous[:])
-	h.Write(body)
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// Decode reads a stored line and checks that the columns say what the body says.
-func (s Stored) Decode() (Record, error) {
-	var r Record
-	if err := json.Unmarshal(s.Body, &r); err != nil {
-		return r, fmt.Errorf("record %d: %w", s.Sequence, err)
-	}
-	if r.Sequence != s.Sequence || !r.Time.Equal(s.Time) || r.Operation != s.Operation || r.Target != s.Target ||
-		r.Principal != s.Principal || r.Outcome != s.Outcome {
-		return r, fmt.Errorf("record %d: a column was changed: %w", s.Sequence, ErrTampered)
-	}
-	return r, nil
-}
-
-// ErrTampered says that the trail is not what was written.
-var ErrTampered = errors.New("the audit trail was altered")
+func cut(s string) string { return s[:min(len(s), maxValue)] }

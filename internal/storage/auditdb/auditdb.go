@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"chatelaine.dev/internal/audit"
@@ -15,10 +13,15 @@ import (
 )
 
 // Store implements audit.Store.
-type Store struct{ db *storage.DB }
+type Store struct {
+	db *storage.DB
+	// head is the end of the chain as this process wrote it, or nil. Only flush uses it, and
+	// only on SQLite, where nobody else writes.
+	head *audit.Head
+}
 
-// New makes the store and takes over the database's flush: the records of all changes
-// of a commit are chained and written together, at its end.
+// New makes the store and takes over the database's flush: the entries of all changes of
+// a commit are chained and written together, at its end.
 func New(db *storage.DB) *Store {
 	s := &Store{db: db}
 	db.OnFlush(s.flush)
@@ -26,45 +29,43 @@ func New(db *storage.DB) *Store {
 }
 
 // Append implements audit.Store.
-func (s *Store) Append(ctx context.Context, r audit.Record) error {
-	if s.db.Defer(ctx, r) {
-		return nil
-	}
-	return s.db.Transact(ctx, func(ctx context.Context) error {
-		s.db.Defer(ctx, r)
-		return nil
-	})
-}
-
-// rows per INSERT; each takes eight parameters.
-const chunk = 64
+func (s *Store) Append(ctx context.Context, e audit.Entry) error { return s.db.Append(ctx, e) }
 
 func (s *Store) flush(ctx context.Context, items []any) error {
-	records := make([]audit.Record, 0, len(items))
+	entries := make([]audit.Entry, 0, len(items))
 	for _, it := range items {
-		records = append(records, it.(audit.Record))
+		entries = append(entries, it.(audit.Entry))
 	}
 	head, err := s.lockHead(ctx)
 	if err != nil {
 		return err
 	}
-	lines, head, err := audit.Chain(head, records)
-	if err != nil {
-		return err
-	}
-	for len(lines) > 0 {
-		n := min(chunk, len(lines))
-		if err := s.insert(ctx, lines[:n]); err != nil {
+	segments, head := audit.Chain(head, entries)
+	for _, x := range segments {
+		if _, err := s.db.Exec(ctx, `INSERT INTO trail (first, last, time, terms, hash, body) VALUES ($1, $2, $3, $4, $5, $6)`,
+			x.First, x.Last, storage.Micros(x.Time), x.Terms, x.Hash, string(x.Body)); err != nil {
 			return err
 		}
-		lines = lines[n:]
 	}
-	_, err = s.db.Exec(ctx, `UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1`, head.Sequence, head.Hash[:])
-	return err
+	if _, err := s.db.Exec(ctx, `UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1`, head.Sequence, head.Hash[:]); err != nil {
+		return err
+	}
+	s.head = nil
+	if s.db.Dialect() == storage.SQLite {
+		s.db.AfterCommit(ctx, func(committed bool) {
+			if committed {
+				s.head = &head
+			}
+		})
+	}
+	return nil
 }
 
 // lockHead reads the head and holds its row, so that no other node chains at the same time.
 func (s *Store) lockHead(ctx context.Context) (audit.Head, error) {
+	if s.head != nil {
+		return *s.head, nil
+	}
 	var h audit.Head
 	var hash []byte
 	err := s.db.QueryRow(ctx, `INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, $1)
@@ -78,101 +79,71 @@ func (s *Store) lockHead(ctx context.Context) (audit.Head, error) {
 	return h, nil
 }
 
-func (s *Store) insert(ctx context.Context, lines []audit.Line) error {
-	var q strings.Builder
-	q.WriteString(`INSERT INTO audit (sequence, time, operation, target, principal, outcome, body, hash) VALUES `)
-	args := make([]any, 0, len(lines)*8)
-	for i, l := range lines {
-		if i > 0 {
-			q.WriteByte(',')
-		}
-		k := i * 8
-		fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d,$%d,$%d,$%d)", k+1, k+2, k+3, k+4, k+5, k+6, k+7, k+8)
-		r := l.Record
-		args = append(args, r.Sequence, storage.Micros(r.Time), r.Operation, r.Target, r.Principal, string(r.Outcome), string(l.Body), l.Hash[:])
-	}
-	_, err := s.db.Exec(ctx, q.String(), args...)
-	return err
-}
-
-const columns = `sequence, time, operation, target, principal, outcome, body, hash`
-
-func scan(rows *sql.Rows) (audit.Stored, error) {
-	var l audit.Stored
-	var at int64
-	var body string
-	err := rows.Scan(&l.Sequence, &at, &l.Operation, &l.Target, &l.Principal, &l.Outcome, &body, &l.Hash)
-	l.Time, l.Body = storage.Time(at), []byte(body)
-	return l, err
-}
-
-// Lines implements audit.Store.
-func (s *Store) Lines(ctx context.Context, after int64, limit int, fn func(audit.Stored) bool) error {
-	rows, err := s.db.Query(ctx, `SELECT `+columns+` FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2`, after, limit)
+// Segments implements audit.Store.
+func (s *Store) Segments(ctx context.Context, after int64, limit int, fn func(audit.Segment) bool) error {
+	rows, err := s.db.Query(ctx, `SELECT first, last, time, terms, hash, body FROM trail WHERE first > $1 ORDER BY first LIMIT $2`, after, limit)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		l, err := scan(rows)
-		if err != nil {
+		var x audit.Segment
+		var at int64
+		if err := rows.Scan(&x.First, &x.Last, &at, &x.Terms, &x.Hash, &x.Body); err != nil {
 			return err
 		}
-		if !fn(l) {
+		x.Time = storage.Time(at)
+		if !fn(x) {
 			return nil
 		}
 	}
 	return rows.Err()
 }
 
-// Find implements audit.Store.
-func (s *Store) Find(ctx context.Context, q audit.Query) ([]audit.Stored, error) {
-	where, args := []string{"1=1"}, []any{}
-	add := func(clause string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			clause = strings.Replace(clause, "?", fmt.Sprintf("$%d", len(args)), 1)
+// outlines that Older reads at a time.
+const outlines = 1000
+
+// Older implements audit.Store.
+func (s *Store) Older(ctx context.Context, before int64, since time.Time, look func(audit.Segment) bool, fn func(audit.Segment) bool) error {
+	for {
+		list, err := s.outlines(ctx, before, since)
+		if err != nil || len(list) == 0 {
+			return err
 		}
-		where = append(where, clause)
+		for _, x := range list {
+			before = x.First
+			if !look(x) {
+				continue
+			}
+			if err := s.db.QueryRow(ctx, `SELECT hash, body FROM trail WHERE first = $1`, x.First).Scan(&x.Hash, &x.Body); err != nil {
+				return storage.Translate(err)
+			}
+			if !fn(x) {
+				return nil
+			}
+		}
 	}
-	if q.Before > 0 {
-		add("sequence < ?", q.Before)
-	}
-	if q.Operation != "" {
-		add("operation = ?", q.Operation)
-	}
-	if q.Target != "" { // not LIKE (a name may hold its wildcards), not a range (collations differ)
-		below := strings.TrimSuffix(q.Target, "/") + "/"
-		add("(target = ? OR substr(target, 1, length(?)) = ?)", q.Target, below, below)
-	}
-	if q.Principal != "" {
-		add("principal = ?", q.Principal)
-	}
-	if q.Outcome != "" {
-		add("outcome = ?", string(q.Outcome))
-	}
-	if !q.Since.IsZero() {
-		add("time >= ?", storage.Micros(q.Since))
-	}
-	if !q.Until.IsZero() {
-		add("time < ?", storage.Micros(q.Until))
-	}
-	args = append(args, q.Limit)
-	rows, err := s.db.Query(ctx, `SELECT `+columns+` FROM audit WHERE `+strings.Join(where, " AND ")+
-		fmt.Sprintf(" ORDER BY sequence DESC LIMIT $%d", len(args)), args...)
+}
+
+// outlines reads segments without their bodies, newest first.
+func (s *Store) outlines(ctx context.Context, before int64, since time.Time) ([]audit.Segment, error) {
+	rows, err := s.db.Query(ctx, `SELECT first, last, time, terms FROM trail WHERE first < $1 AND time >= $2 ORDER BY first DESC LIMIT $3`,
+		before, storage.Micros(since), outlines)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
-	var found []audit.Stored
+	var list []audit.Segment
 	for rows.Next() {
-		l, err := scan(rows)
-		if err != nil {
+		var x audit.Segment
+		var at int64
+		if err := rows.Scan(&x.First, &x.Last, &at, &x.Terms); err != nil {
 			return nil, err
 		}
-		found = append(found, l)
+		x.Time = storage.Time(at)
+		list = append(list, x)
 	}
-	return found, rows.Err()
+	return list, rows.Err()
 }
 
 // Head implements audit.Store.
