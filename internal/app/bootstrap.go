@@ -17,13 +17,18 @@ import (
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/app/dir"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/object"
 )
 
-const firstVault = "default"
+// The vaults that a first start makes.
+const (
+	firstVault = "default"
+	firstHSM   = "hsm"
+)
 
 // bootstrap makes what a first start needs and a later one keeps: the vault "default",
-// the first administrator, DIR/bootstrap/root.pem and admin.env; and the sign-in link of
+// the managed HSM "hsm", the first administrator, DIR/bootstrap/root.pem and admin.env; and the sign-in link of
 // this start.
 func (a *App) bootstrap(ctx context.Context, l listeners) error {
 	system := access.System("bootstrap")
@@ -61,12 +66,29 @@ func (a *App) bootstrap(ctx context.Context, l listeners) error {
 			return err
 		}
 	}
+	if err := a.bootstrapHSM(ctx, system, admin.ID); err != nil {
+		return err
+	}
 	link, err := a.sessions.CreateLink(ctx, system, admin.ID)
 	if err != nil {
 		return err
 	}
 	a.link = a.base(a.cfg.Domain, l) + "/sign-in?token=" + link.Token.Reveal()
 	return nil
+}
+
+// bootstrapHSM makes the first HSM. Whoever makes an HSM is its Administrator; the first
+// administrator of all may use its keys too, as those of the first vault.
+func (a *App) bootstrapHSM(ctx context.Context, system access.Caller, admin string) error {
+	_, err := a.Vaults.Create(ctx, system, firstHSM, object.Settings{Kind: object.ManagedHSM})
+	if err != nil && !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	err = a.Roles.EnsureAdministrator(ctx, system, firstHSM, admin, role.CryptoOfficer, role.CryptoUser)
+	if fault.Is(err, fault.NotFound) { // somebody has deleted the HSM, or made a vault of that name
+		return nil
+	}
+	return err
 }
 
 func (a *App) environmentFile() string { return a.dir.File("bootstrap", "admin.env") }
@@ -104,6 +126,7 @@ func (a *App) writeEnvironment(l listeners, credentials map[string]string) error
 		{"IDENTITY_HEADER", credentials["IDENTITY_HEADER"]},
 		{"CHATELAINE_URL", url},
 		{"CHATELAINE_VAULT_URL", a.base(firstVault+"."+a.cfg.Domain, l)},
+		{"CHATELAINE_HSM_URL", a.base(firstHSM+"."+a.cfg.Domain, l)},
 		{"SSL_CERT_FILE", root},
 	} {
 		fmt.Fprintf(&b, "%s=%s\n", v[0], v[1])
@@ -119,6 +142,6 @@ func (a *App) Greet(ctx context.Context, w io.Writer) {
 	fmt.Fprintf(w, "console        %s   (once, within 15 minutes)\n", a.link)
 	host := firstVault + "." + a.cfg.Domain
 	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
-		fmt.Fprintf(w, "hosts          %s does not resolve here; add to /etc/hosts:\n               127.0.0.1 %s %s\n", host, a.cfg.Domain, host)
+		fmt.Fprintf(w, "hosts          %s does not resolve here; add to /etc/hosts:\n               127.0.0.1 %s %s %s\n", host, a.cfg.Domain, host, firstHSM+"."+a.cfg.Domain)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	certificateDoor "chatelaine.dev/internal/serve/keyvault/certificates"
 	contactDoor "chatelaine.dev/internal/serve/keyvault/contacts"
 	issuerDoor "chatelaine.dev/internal/serve/keyvault/issuers"
+	hsmDoor "chatelaine.dev/internal/serve/keyvault/hsm"
 	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
@@ -48,6 +49,11 @@ func (a *App) KeyVaultOperations() []wire.Operation {
 		issuerDoor.Operations(a.Issuers), contactDoor.Operations(a.Contacts))
 }
 
+// ManagedHSMOperations are the routes that only a Managed HSM has.
+func (a *App) ManagedHSMOperations() []wire.Operation {
+	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles})
+}
+
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 	if _, err := a.hosts.certificate(ctx, a.cfg.Domain); err != nil { // made now rather than at the first handshake
 		return nil, err
@@ -58,7 +64,7 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		return nil, err
 	}
 	vaults := keyvault.New(keyvault.Deps{
-		Domain: a.cfg.Domain, Tokens: a.Tokens, Operations: a.KeyVaultOperations(),
+		Domain: a.cfg.Domain, Tokens: a.Tokens, Operations: slices.Concat(a.KeyVaultOperations(), a.ManagedHSMOperations()),
 		Authority: func(base string) string { return base + "/adfs" },
 	})
 	ids := identity.New(identity.Deps{Tokens: a.Tokens, Tenant: a.Directory.Tenant, Domain: a.cfg.Domain, Now: a.now})

@@ -9,6 +9,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
+	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
@@ -28,6 +29,7 @@ type vaultFloor struct {
 	Certificates *certificates.Service
 	Issuers      *issuer.Service
 	Contacts     *contact.Service
+	Roles        *role.Service // of the Managed HSMs
 }
 
 // entryMemory bounds the opened objects that are kept in memory, in bytes.
@@ -43,7 +45,10 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 		Vaults:   object.NewVaults(object.Config{Vaults: store, Rows: store, Dues: store, Root: a.root, Now: a.now, Memory: memory}),
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Limits: object.Limits(a.cfg.Limits),
 	}
-	f := &vaultFloor{keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
+	roles := role.New(d, store)
+	d.Local = roles
+	f := &vaultFloor{Roles: roles, keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
+	f.Vaults.Founded = roles.Appoint
 	f.Keys = keys.New(d, f.keystore)
 	f.Rotation = rotation.New(d, f.Keys)
 	f.Rotation.Handle(f.agenda)

@@ -12,10 +12,14 @@ import (
 )
 
 // Service makes and lists vaults.
-type Service struct{ object.Deps }
+type Service struct {
+	object.Deps
+	// Founded completes a new Managed HSM in the transaction that makes it.
+	Founded func(ctx context.Context, c access.Caller, v *object.Vault) error
+}
 
 // New makes the service.
-func New(d object.Deps) *Service { return &Service{d} }
+func New(d object.Deps) *Service { return &Service{Deps: d} }
 
 // Create makes a vault. The zero retention is 90 days.
 func (s *Service) Create(ctx context.Context, c access.Caller, name string, settings object.Settings) (*object.Vault, error) {
@@ -30,7 +34,13 @@ func (s *Service) Create(ctx context.Context, c access.Caller, name string, sett
 		settings.RetentionDays = 90
 	}
 	err := s.Transact(ctx, func(ctx context.Context) error {
-		if err := s.Vaults.Create(ctx, name, settings); err != nil {
+		err := s.Vaults.Create(ctx, name, settings, func(v *object.Vault) error {
+			if settings.Kind != object.ManagedHSM || s.Founded == nil {
+				return nil
+			}
+			return s.Founded(ctx, c, v)
+		})
+		if err != nil {
 			return err
 		}
 		if err := s.Audit.Record(ctx, c.Record("VaultPut", string(scope))); err != nil {

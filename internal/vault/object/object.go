@@ -32,7 +32,9 @@ const (
 )
 
 // AllKinds are the kinds of rows that a vault may hold.
-func AllKinds() []Kind { return []Kind{Keys, Secrets, Certificates, Issuers, Contacts} }
+func AllKinds() []Kind {
+	return []Kind{Keys, Secrets, Certificates, Issuers, Contacts, RoleDefinitions, RoleAssignments, Administration, Jobs}
+}
 
 // Noun is the kind in the singular, as messages say it.
 func (k Kind) Noun() string { return strings.TrimSuffix(string(k), "s") }

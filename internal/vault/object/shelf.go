@@ -19,6 +19,7 @@ type Deps struct {
 	Transact audit.Transact
 	Audit    audit.Recorder
 	Guard    access.Guard
+	Local    LocalRoles // of the Managed HSMs
 	Events   event.Emitter
 	Now      func() time.Time
 	Limits   Limits

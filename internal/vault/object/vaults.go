@@ -98,8 +98,8 @@ func CheckVaultName(name string) error {
 	return nil
 }
 
-// Create adds a vault. It must run inside a transaction.
-func (vs *Vaults) Create(ctx context.Context, name string, s Settings) error {
+// Create adds a vault, and what found, if any, puts into it. It must run inside a transaction.
+func (vs *Vaults) Create(ctx context.Context, name string, s Settings, found ...func(v *Vault) error) error {
 	if err := CheckVaultName(name); err != nil {
 		return err
 	}
@@ -123,6 +123,13 @@ func (vs *Vaults) Create(ctx context.Context, name string, s Settings) error {
 	})
 	if fault.Is(err, fault.Conflict) {
 		return fault.New(fault.Conflict, "VaultAlreadyExists", "The vault name %s is already in use.", name)
+	}
+	v.settings.Store(&s)
+	v.rows.known = map[mark]int64{} // nothing is there yet, and nobody else can see it
+	for _, f := range found {
+		if err == nil {
+			err = f(v)
+		}
 	}
 	return err
 }

@@ -1,0 +1,56 @@
+// Package hsm is the Managed HSM part of the Key Vault front door (contract §1.5), one file
+// an operation and its opposite. The keys of an HSM have the same routes as those of a
+// vault.
+package hsm
+
+import (
+	"context"
+	"strings"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/vault/hsm/role"
+)
+
+// Deps are the services behind the routes.
+type Deps struct {
+	Roles *role.Service
+}
+
+// Operations are the routes.
+func Operations(d Deps) []wire.Operation {
+	s := door{d}
+	var list []wire.Operation
+	list = append(list, scoped("RoleDefinitionSet", "PUT", "/roleDefinitions/{version}", s.setRoleDefinition)...)
+	list = append(list, scoped("RoleDefinitionGet", "GET", "/roleDefinitions/{version}", s.getRoleDefinition)...)
+	list = append(list, scoped("RoleDefinitionDelete", "DELETE", "/roleDefinitions/{version}", s.deleteRoleDefinition)...)
+	list = append(list, scoped("RoleDefinitionList", "GET", "/roleDefinitions", s.listRoleDefinitions)...)
+	list = append(list, scoped("RoleAssignmentCreate", "PUT", "/roleAssignments/{version}", s.createRoleAssignment)...)
+	list = append(list, scoped("RoleAssignmentGet", "GET", "/roleAssignments/{version}", s.getRoleAssignment)...)
+	list = append(list, scoped("RoleAssignmentDelete", "DELETE", "/roleAssignments/{version}", s.deleteRoleAssignment)...)
+	list = append(list, scoped("RoleAssignmentList", "GET", "/roleAssignments", s.listRoleAssignments)...)
+	return list
+}
+
+type door struct{ Deps }
+
+const provider = "/providers/Microsoft.Authorization"
+
+// scoped are the three routes of an operation at a scope: the HSM, all its keys, one key.
+// The id stands where a key's version does.
+func scoped(name, method, path string, handle func(context.Context, *wire.Request, access.Scope) (wire.Response, error)) []wire.Operation {
+	var list []wire.Operation
+	for _, scope := range []string{"", "/keys", "/keys/{name}"} {
+		list = append(list, wire.Operation{
+			Name: name, Method: method, Path: scope + provider + path,
+			Handle: func(ctx context.Context, q *wire.Request) (wire.Response, error) {
+				at, err := role.ParseScope("/" + strings.TrimPrefix(strings.Replace(scope, "{name}", q.Name, 1), "/"))
+				if err != nil {
+					return wire.Response{}, err
+				}
+				return handle(ctx, q, at)
+			},
+		})
+	}
+	return list
+}
