@@ -62,7 +62,7 @@ func TestFirstStartMakesWhatAClientNeeds(t *testing.T) {
 	defer stop(t, a)
 
 	env := environment(t, data)
-	for _, name := range strings.Fields("AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_AUTHORITY_HOST IDENTITY_ENDPOINT IDENTITY_HEADER CHATELAINE_URL CHATELAINE_VAULT_URL SSL_CERT_FILE") {
+	for _, name := range strings.Fields("AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_AUTHORITY_HOST IDENTITY_ENDPOINT IDENTITY_HEADER CHATELAINE_URL CHATELAINE_VAULT_URL CHATELAINE_HSM_URL SSL_CERT_FILE") {
 		if env[name] == "" {
 			t.Errorf("admin.env lacks %s", name)
 		}

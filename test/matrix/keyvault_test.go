@@ -108,8 +108,9 @@ func allowed(r access.Role, op string) bool {
 // call sends the route with a name of its own and returns the status and the body.
 func call(t *testing.T, p *apptest.Product, op wire.Operation, vault, bearer string) (int, string) {
 	t.Helper()
-	path := strings.NewReplacer("{name}", "n"+strings.ToLower(op.Name), "/{version?}", "").Replace(op.Path)
-	r, err := http.NewRequestWithContext(t.Context(), op.Method, p.VaultURL(vault)+path+"?api-version=7.6", strings.NewReader(needs[op.Name].body))
+	path := strings.NewReplacer("{name}", "n"+strings.ToLower(op.Name), "/{version?}", "", "{version}", "6f1a2b3c-0000-4000-8000-000000000001").Replace(op.Path)
+	body := needs[op.Name].body + hsmNeeds[op.Name].body
+	r, err := http.NewRequestWithContext(t.Context(), op.Method, p.VaultURL(vault)+path+"?api-version=7.6", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

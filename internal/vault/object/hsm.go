@@ -38,7 +38,7 @@ var managedActions = map[Operation]access.Action{
 	"Encrypt": "keys/encrypt/action", "Decrypt": "keys/decrypt/action", "Wrap": "keys/wrap/action", "Unwrap": "keys/unwrap/action",
 	"Sign": "keys/sign/action", "Verify": "keys/verify/action", "Release": "keys/release/action",
 	// Azure names no action for rotation: a new version is a change of the key.
-	"Rotate": "keys/write/action", "RotationPolicyGet": "keys/read/action", "RotationPolicySet": "keys/write/action",
+	"Rotate": "keys/write/action", "RotateIfDue": "keys/write/action", "RotationPolicyGet": "keys/read/action", "RotationPolicySet": "keys/write/action",
 	"GetRandomBytes": "rng/action",
 }
 
