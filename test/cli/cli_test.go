@@ -61,7 +61,7 @@ func TestVerbs(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: setup, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper,
+			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper, "secret": secret,
 		},
 	})
 }
@@ -79,6 +79,7 @@ func setup(e *testscript.Env) error {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		e.Setenv(name, value)
 	}
+	e.Values[product{}] = p
 	e.Setenv("DATA", p.Data)
 	e.Setenv("PORT", p.Port)
 	e.Setenv("SHOP", shop.address)

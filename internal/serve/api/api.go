@@ -29,6 +29,9 @@ import (
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/serve/web"
 	"chatelaine.dev/internal/vault"
+	"chatelaine.dev/internal/vault/certificates"
+	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/secrets"
 )
 
 // AuditReader reads the audit trail for a caller who may.
@@ -43,21 +46,24 @@ type Deps struct {
 	Domain  string // host that tokens are for
 	Tokens  web.Authenticator
 
-	Vaults      *vault.Service
-	Audit       AuditReader
-	Authorities *authority.Service
-	Issuance    *issuance.Service
-	Revocation  *revocation.Service
-	Inventory   *inventory.Service
-	Discovery   *discovery.Service
-	Lineages    *lineage.Service // with Renewal and Deployments
-	Renewal     *renewal.Service
-	Requests    *enrollment.Service
-	Deployments *deployment.Service
-	Connections *connection.Service
-	Connectors  []Connector
-	Directory   *directory.Directory
-	Sessions    *session.Service
+	Vaults       *vault.Service
+	Keys         *keys.Service // with Secrets and Certificates
+	Secrets      *secrets.Service
+	Certificates *certificates.Service
+	Audit        AuditReader
+	Authorities  *authority.Service
+	Issuance     *issuance.Service
+	Revocation   *revocation.Service
+	Inventory    *inventory.Service
+	Discovery    *discovery.Service
+	Lineages     *lineage.Service // with Renewal and Deployments
+	Renewal      *renewal.Service
+	Requests     *enrollment.Service
+	Deployments  *deployment.Service
+	Connections  *connection.Service
+	Connectors   []Connector
+	Directory    *directory.Directory
+	Sessions     *session.Service
 }
 
 // door serves the operations.
@@ -94,6 +100,7 @@ func (a *door) register() {
 		{a.Deployments != nil, a.deploymentOperations},
 		{a.Connections != nil, a.connectionOperations},
 		{a.Vaults != nil, a.vaultOperations},
+		{a.Keys != nil, a.versionOperations},
 		{a.Authorities != nil, a.authorityOperations},
 		{a.Issuance != nil, a.issuanceOperations},
 		{a.Revocation != nil, a.revocationOperations},
