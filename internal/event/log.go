@@ -50,6 +50,13 @@ func (s Subscriber) wants(e Event) bool {
 	return false
 }
 
+// Outbox takes the deliveries of events to those who subscribed while the product runs.
+type Outbox interface {
+	// Take notes who is to get the event, in the transaction of ctx. It runs for every
+	// event of every change, so an event that nobody wants must cost it nothing.
+	Take(ctx context.Context, e Event) error
+}
+
 // Config is what a Log needs.
 type Config struct {
 	Store    Store
@@ -64,6 +71,7 @@ type Config struct {
 type Log struct {
 	Config
 	subscribers []Subscriber
+	outbox      Outbox // nil: nobody can subscribe at run time
 }
 
 // New makes a Log. Add its subscribers, and register Deliver and Prune as handlers,
@@ -84,6 +92,9 @@ func (l *Log) Subscribe(s Subscriber) {
 	}
 	l.subscribers = append(l.subscribers, s)
 }
+
+// Forward hands every event to an outbox as well. Call it before the first event.
+func (l *Log) Forward(o Outbox) { l.outbox = o }
 
 // Emit implements Emitter: the event and its deliveries exist once the transaction is
 // committed, and never without each other.
@@ -108,6 +119,12 @@ func (l *Log) Emit(ctx context.Context, e Event) error {
 			if err := l.Jobs.Enqueue(ctx, Delivery{Event: e.ID, Subscriber: s.Name}, job.Options{}); err != nil {
 				return fmt.Errorf("emit %s to %s: %w", e.Type, s.Name, err)
 			}
+		}
+		if l.outbox == nil {
+			return nil
+		}
+		if err := l.outbox.Take(ctx, e); err != nil {
+			return fmt.Errorf("emit %s to its subscriptions: %w", e.Type, err)
 		}
 		return nil
 	}
