@@ -102,7 +102,12 @@ var controlRoles = []Role{
 		Description: "Discovers, renews, deploys and revokes. Does not approve, and changes neither access nor authorities.",
 		Actions: inControl("certificates/*", "endpoints/*", "campaigns/*", "findings/*", "lineages/*", "deployments/*",
 			"requests/read", "requests/write", "connections/read", "connections/run",
-			"authorities/read", "profiles/read", "vaults/read"),
+			"authorities/read", "profiles/read", "vaults/read", "subscriptions/read"),
+	},
+	{
+		ID: "6d0c2b2e-55d0-4c3a-9f4e-2f9c1c1f7a58", Name: "Subscriber",
+		Description: "Has events sent to webhooks: those of a vault with the role at the vault, all with the role everywhere.",
+		Actions:     inControl("subscriptions/*"),
 	},
 	{
 		ID: "891e24a5-3975-4bf1-8664-abdd63c17f0d", Name: "Requester",

@@ -30,7 +30,7 @@ var matrix = map[string]string{
 	"Key Vault Secrets Officer": `secrets/getSecret/action secrets/setSecret/action secrets/readMetadata/action secrets/update/action
 		secrets/backup/action secrets/restore/action secrets/recover/action secrets/purge/action secrets/delete`,
 	"Key Vault Secrets User": `secrets/getSecret/action secrets/readMetadata/action`,
-	"Administrator":          ``, "Operator": ``, "Requester": ``, "Approver": ``, "Auditor": ``,
+	"Administrator":          ``, "Operator": ``, "Subscriber": ``, "Requester": ``, "Approver": ``, "Auditor": ``,
 }
 
 func TestVaultRolesAllowWhatAzureSays(t *testing.T) {
@@ -73,6 +73,8 @@ func TestControlRolesKeepDutiesApart(t *testing.T) {
 		{"authorities/write", "Administrator"},
 		{"profiles/write", "Administrator"},
 		{"vaults/read", "Administrator Operator Auditor"},
+		{"subscriptions/read", "Administrator Operator Subscriber Auditor"},
+		{"subscriptions/write", "Administrator Subscriber"},
 		{"vaults/write", "Administrator"},
 		{"audit/read", "Administrator Auditor"},
 		{"access/read", "Administrator Auditor"},

@@ -13,6 +13,7 @@ import (
 	"chatelaine.dev/internal/app/dir"
 	"chatelaine.dev/internal/config"
 	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/job"
 	"chatelaine.dev/internal/lifecycle/deployment"
@@ -43,7 +44,9 @@ type App struct {
 	*vaultFloor
 	*pkiFloor
 	*lifecycleFloor
-	doors *doors
+	Subscriptions *subscription.Service
+	listeners     listeners
+	doors         *doors
 
 	link string // one-time console sign-in
 }
@@ -67,14 +70,18 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if a.core, err = a.openCore(ctx); err != nil {
 		return a, err
 	}
-	if a.vaultFloor, err = a.openVaults(ctx); err != nil {
-		return a, fmt.Errorf("vault: %w", err)
-	}
 	listeners, err := a.listen(ctx)
 	if err != nil {
 		return a, err
 	}
+	a.listeners = listeners
+	if a.vaultFloor, err = a.openVaults(ctx); err != nil {
+		return a, fmt.Errorf("vault: %w", err)
+	}
 	a.feedInventory() // before the first event
+	if a.Subscriptions, err = a.openSubscriptions(ctx, listeners); err != nil {
+		return a, fmt.Errorf("subscriptions: %w", err)
+	}
 	if a.pkiFloor, err = a.openPKI(ctx, listeners); err != nil {
 		return a, fmt.Errorf("CA: %w", err)
 	}
@@ -102,6 +109,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Deliver)
 	job.Handle(a.jobs, a.events.Prune)
+	job.Handle(a.jobs, a.Subscriptions.HandleTidy)
 	job.Handle(a.jobs, func(ctx context.Context, _ sessionPurge) error { return a.sessions.Purge(ctx) })
 	job.Handle(a.jobs, a.agenda.HandleDue)
 	job.Handle(a.jobs, a.handleRebuildAgenda)
@@ -116,6 +124,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, (&policy.Evaluation{Inventory: a.Inventory, Log: a.log}).Handle)
 	for args, period := range map[job.Args]time.Duration{
 		event.Pruning{}:          day,
+		subscription.TidyArgs{}:  10 * time.Minute,
 		sessionPurge{}:           time.Hour,
 		object.DueArgs{}:         time.Minute,
 		revocation.RebuildArgs{}: time.Minute,
@@ -175,6 +184,9 @@ func (a *App) Close() error {
 	var errs []error
 	if a.doors != nil {
 		errs = append(errs, a.doors.close(ctx))
+	}
+	if a.Subscriptions != nil {
+		a.Subscriptions.Stop()
 	}
 	if a.core != nil {
 		errs = append(errs, a.core.close(ctx, a))

@@ -17,10 +17,14 @@ import (
 // dialer is how connectors and verifications reach out: never to link-local addresses
 // and metadata services, to this machine only where it was named, and to names below
 // localhost without asking a resolver (RFC 6761 §6.3).
-type dialer struct{}
+type dialer struct {
+	// permit decides about the address that the socket gets; nil is scan.Permit. local says
+	// that this machine was named expressly.
+	permit func(a netip.Addr, local bool) error
+}
 
 // DialContext implements deployment.Dialer.
-func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -33,7 +37,11 @@ func (dialer) DialContext(ctx context.Context, network, address string) (net.Con
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
 		local = true
 	}
-	d := net.Dialer{
+	permit := d.permit
+	if permit == nil {
+		permit = scan.Permit
+	}
+	out := net.Dialer{
 		Timeout: dialTimeout,
 		// The check is on the address that the socket gets, after the resolver has spoken.
 		ControlContext: func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
@@ -41,10 +49,10 @@ func (dialer) DialContext(ctx context.Context, network, address string) (net.Con
 			if err != nil {
 				return fmt.Errorf("dial %s: %w", resolved, err)
 			}
-			return scan.Permit(a.Addr(), local)
+			return permit(a.Addr(), local)
 		},
 	}
-	return d.DialContext(ctx, network, address)
+	return out.DialContext(ctx, network, address)
 }
 
 // transport is the HTTP transport that connectors get.

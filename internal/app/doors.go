@@ -25,6 +25,7 @@ import (
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/serve/status"
 	"chatelaine.dev/internal/serve/web"
+	"chatelaine.dev/internal/serve/webhook"
 )
 
 // maxBody bounds any request; front doors have narrower limits.
@@ -110,6 +111,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle(api.Prefix+"/", api.New(services))
+	mux.Handle(webhook.Route, webhook.New(a.Subscriptions))
 	deps, err := a.consoleDeps(d.url)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,6 +42,9 @@ type Config struct {
 
 	// Limits widen what a vault takes. They are Azure's where they are left out.
 	Limits Limits `yaml:"limits"`
+
+	// Webhooks bounds where subscriptions may send events.
+	Webhooks Webhooks `yaml:"webhooks"`
 }
 
 // Limits are those of Key Vault's API that an operator may widen. A program that was
@@ -74,6 +78,39 @@ func (l Limits) check() error {
 		}
 	}
 	return nil
+}
+
+// Webhooks says which endpoints of subscriptions are reached. Whoever may subscribe names
+// any address; without a line here only public ones are reached, over HTTPS.
+type Webhooks struct {
+	// Allow are networks that may be reached although they are not public: 10.1.0.0/16,
+	// or 192.168.7.20 for one host. Loopback must be named too. Link-local addresses and
+	// the metadata services of clouds are never reached.
+	Allow []string `yaml:"allow"`
+
+	// PlainHTTP allows endpoints that begin with http://. What is sent there can be read
+	// and changed on its way. Default false.
+	PlainHTTP bool `yaml:"plainHTTP"`
+
+	// Roots is a PEM file of CA certificates that endpoints may have theirs from, beside
+	// those that the machine trusts.
+	Roots string `yaml:"roots"`
+}
+
+// Networks are those of Allow.
+func (w Webhooks) Networks() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range w.Allow {
+		p, err := netip.ParsePrefix(text)
+		if a, single := netip.ParseAddr(text); single == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("webhooks.allow %q: want a network, such as 10.1.0.0/16, or an address", text)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }
 
 // Default is the configuration of a first start.
@@ -128,5 +165,9 @@ func (c *Config) Check() error {
 			return fmt.Errorf("status %q: want host:port, or off", c.Status)
 		}
 	}
-	return c.Limits.check()
+	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	_, err := c.Webhooks.Networks()
+	return err
 }

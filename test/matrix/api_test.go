@@ -37,6 +37,8 @@ var bodies = map[string]string{
 	"createUser":           `{"name":"a","signIn":"a","password":"correct horse battery staple"}`,
 	"createVault":          `{}`,
 	"setKeyVersionEnabled": `{"enabled":false}`, "setSecretVersionEnabled": `{"enabled":false}`, "setCertificateVersionEnabled": `{"enabled":false}`,
+	"createSubscription": `{"name":"a","endpoint":"https://127.0.0.1/"}`,
+	"redeliverLetters":   `{}`,
 }
 
 // anyone are operations for everybody who has a token: they tell what the program can do

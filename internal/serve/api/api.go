@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/access/session"
 	"chatelaine.dev/internal/audit"
+	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
@@ -64,6 +65,8 @@ type Deps struct {
 	Connectors   []Connector
 	Directory    *directory.Directory
 	Sessions     *session.Service
+
+	Subscriptions *subscription.Service
 }
 
 // door serves the operations.
@@ -107,6 +110,7 @@ func (a *door) register() {
 		{a.Directory != nil, a.accessOperations},
 		{a.Sessions != nil, a.linkOperations},
 		{a.Audit != nil, a.auditOperations},
+		{a.Subscriptions != nil, a.subscriptionOperations},
 	} {
 		if noun.there {
 			noun.add()

@@ -23,6 +23,9 @@ type Deps struct {
 	Events   event.Emitter
 	Now      func() time.Time
 	Limits   Limits
+	// Address is where a vault is reached, https://host[:port], for what leaves the house;
+	// nil where nothing does.
+	Address func(vault string) string
 }
 
 // Operation is something that a caller does to objects of a kind. With the kind's title
@@ -283,6 +286,10 @@ func (s *Shelf) Announce(ctx context.Context, what string, e Entry) error {
 		return &u
 	}
 	path := "/vaults/" + e.Vault.Name
+	address := path
+	if s.Address != nil {
+		address = s.Address(e.Vault.Name)
+	}
 	data, err := json.Marshal(struct {
 		ID         string `json:"Id"`
 		VaultName  string
@@ -292,7 +299,7 @@ func (s *Shelf) Announce(ctx context.Context, what string, e Entry) error {
 		NBF        *int64
 		EXP        *int64
 	}{
-		path + "/" + string(s.kind) + "/" + e.Head.Name + "/" + e.Version.ID, e.Vault.Name, s.kind.Title(), e.Head.Name, e.Version.ID,
+		address + "/" + string(s.kind) + "/" + e.Head.Name + "/" + e.Version.ID, e.Vault.Name, s.kind.Title(), e.Head.Name, e.Version.ID,
 		unix(e.Version.NotBefore), unix(e.Version.Expires),
 	})
 	if err != nil {

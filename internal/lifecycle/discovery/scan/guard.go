@@ -105,3 +105,10 @@ func (g *guard) dial(ctx context.Context, to netip.AddrPort, loopback bool, time
 // Permit returns why no part of the product may connect to an address, or nil. loopback
 // says that whoever asked named this machine expressly.
 func Permit(a netip.Addr, loopback bool) error { return newGuard().permit(a, loopback) }
+
+// Embedded returns the IPv4 address that a translator would make of an address, or the
+// address itself.
+func Embedded(a netip.Addr) netip.Addr {
+	inner, _ := embeddedIPv4(a)
+	return inner
+}

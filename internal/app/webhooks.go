@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"chatelaine.dev/internal/config"
+	"chatelaine.dev/internal/event/subscription"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/discovery/scan"
+	"chatelaine.dev/internal/serve/webhook"
+	"chatelaine.dev/internal/storage"
+	"chatelaine.dev/internal/storage/eventdb"
+	"chatelaine.dev/internal/vault/seal"
+)
+
+// openSubscriptions opens what sends events to webhooks, before the first event.
+func (a *App) openSubscriptions(ctx context.Context, l listeners) (*subscription.Service, error) {
+	chest, err := seal.OpenChest(ctx, a.root, a.settings, "events")
+	if err != nil {
+		return nil, err
+	}
+	transport, err := webhookTransport(a.cfg.Webhooks)
+	if err != nil {
+		return nil, err
+	}
+	store := eventdb.NewSubscriptions(a.db, chest)
+	s := subscription.New(subscription.Deps{
+		Store: store, Deliveries: store, Events: a.events, Transact: a.db.Transact, Audit: a.trail, Refusals: a.refusals, Guard: a.Directory,
+		Transport: transport, PlainHTTP: a.cfg.Webhooks.PlainHTTP, Origin: a.cfg.Domain,
+		Callback: func(id, code string) string {
+			return a.base(a.cfg.Domain, l) + webhook.Path(id) + "?" + url.Values{"code": {code}}.Encode()
+		},
+		Source: func(source string) string { return a.absoluteSource(source, l) },
+		Holder: rand.Text(), Now: a.now, Log: a.log,
+	})
+	a.events.Forward(s)
+	return s, s.Start(ctx, a.db.Dialect() == storage.SQLite)
+}
+
+// absoluteSource is the source of an event as the world sees it: of a vault the id of a
+// resource, as Azure has it (contract §3), of everything else an address here.
+func (a *App) absoluteSource(source string, l listeners) string {
+	if vault, ok := strings.CutPrefix(source, "/vaults/"); ok {
+		vault, _, _ = strings.Cut(vault, "/")
+		return a.resourceID(vault)
+	}
+	return a.base(a.cfg.Domain, l) + source
+}
+
+// resourceID is a vault as Azure's resource manager names it.
+func (a *App) resourceID(vault string) string {
+	return "/subscriptions/" + a.Directory.Tenant() + "/resourceGroups/chatelaine/providers/Microsoft.KeyVault/vaults/" + vault
+}
+
+// webhookTransport reaches public addresses and what the operator allows. It uses no
+// proxy: there the proxy would choose the address, and nobody would look at it.
+func webhookTransport(c config.Webhooks) (http.RoundTripper, error) {
+	networks, err := c.Networks()
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a machine without any: Roots can name some
+	}
+	if c.Roots != "" {
+		pem, err := os.ReadFile(filepath.Clean(c.Roots))
+		if err != nil {
+			return nil, fmt.Errorf("webhooks.roots: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("webhooks.roots: %s holds no certificate in PEM", c.Roots)
+		}
+	}
+	d := dialer{permit: reach{networks}.permit}
+	return &http.Transport{
+		DialContext: d.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute,
+		MaxIdleConns: 200, MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+	}, nil
+}
+
+// reach is where webhooks may go: anybody may name an address, so none that trusts its
+// neighbours, but for the networks that the operator allows.
+type reach struct{ allowed []netip.Prefix }
+
+// reserved are networks that are no public address of anybody (IANA's special-purpose
+// registries), beside those that scan.Permit refuses to all.
+func reserved() []string {
+	return []string{
+		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+		"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+		"::1/128", "fc00::/7", "fec0::/10", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16",
+	}
+}
+
+// permit decides about the address that the socket gets.
+func (r reach) permit(a netip.Addr, _ bool) error {
+	a = a.WithZone("").Unmap()
+	if err := scan.Permit(a, true); err != nil { // metadata services and link-local ones: never, whatever is allowed
+		return unreachable(a)
+	}
+	for _, n := range r.allowed {
+		if n.Contains(a) {
+			return nil
+		}
+	}
+	for _, x := range []netip.Addr{a, scan.Embedded(a)} {
+		for _, n := range reserved() {
+			if netip.MustParsePrefix(n).Contains(x) {
+				return unreachable(a)
+			}
+		}
+	}
+	return notOurs(a)
+}
+
+// notOurs refuses the addresses of this machine, public ones too: what listens on them
+// may believe that only neighbours reach it.
+func notOurs(a netip.Addr) error {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	for _, x := range own {
+		if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().Unmap() == a {
+			return unreachable(a)
+		}
+	}
+	return nil
+}
+
+func unreachable(a netip.Addr) error {
+	return fault.Wrap(errors.New(a.String()), fault.Denied, "AddressForbidden",
+		"webhooks may not reach this address; the operator can allow its network under webhooks.allow of the configuration")
+}
