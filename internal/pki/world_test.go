@@ -450,12 +450,12 @@ type keystoreOf struct {
 }
 
 func (k keystoreOf) Open(ctx context.Context, m keystore.Material) (keystore.Private, error) {
-	p, err := k.Software.Open(ctx, m)
+	p, err := keystore.OpenSigner(ctx, k.Software, m)
 	return watched{p, k.w}, err
 }
 
 type watched struct {
-	keystore.Private
+	crypto.Signer
 	w *world
 }
 

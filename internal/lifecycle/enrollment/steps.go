@@ -36,7 +36,7 @@ func (r *runner) makeKey(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, fmt.Errorf("make the key: %w", err)
 	}
-	private, err := r.Keystore.Open(ctx, material)
+	private, err := keystore.OpenSigner(ctx, r.Keystore, material)
 	if err != nil {
 		return outcome{}, fmt.Errorf("make the key: %w", err)
 	}

@@ -94,7 +94,7 @@ func (w Wanted) KeySpec() (keystore.Spec, error) {
 		}
 		s = keystore.Spec{Type: keystore.RSA, Bits: n}
 	}
-	return s, s.Check()
+	return s, s.CheckX509()
 }
 
 func plain(s string) bool {

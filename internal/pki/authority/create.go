@@ -68,7 +68,7 @@ func (s *Service) create(ctx context.Context, c access.Caller, parent string, sp
 		return Authority{}, err
 	}
 	if parent == "" {
-		private, err := s.d.Keystore.Open(ctx, material)
+		private, err := keystore.OpenSigner(ctx, s.d.Keystore, material)
 		if err != nil {
 			return Authority{}, err
 		}
@@ -130,7 +130,7 @@ func (s Spec) valid() error {
 	if s.Validity < minValidity || s.Validity > maxValidity {
 		return fault.New(fault.Invalid, "ValidityNotAllowed", "an authority is valid for a day up to 30 years; ask for years that you can plan")
 	}
-	return s.Key.Check()
+	return s.Key.CheckX509()
 }
 
 // Establish returns the issuing authority, after making it and its root if either is

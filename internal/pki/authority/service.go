@@ -159,7 +159,7 @@ func (s *Service) openKey(ctx context.Context, a Authority) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	private, err := s.d.Keystore.Open(ctx, material)
+	private, err := keystore.OpenSigner(ctx, s.d.Keystore, material)
 	if err != nil {
 		return opened{}, err
 	}

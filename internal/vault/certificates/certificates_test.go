@@ -20,6 +20,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/policy"
 	"chatelaine.dev/internal/vault/keys"
@@ -152,7 +153,7 @@ func TestSelfSignedCertificateLivesThroughItsWholeLife(t *testing.T) {
 			t.Errorf("secret %q holds %v: %v", body.ContentType, found, err)
 		}
 		digest := sha256.Sum256([]byte("hello"))
-		signed, err := h.keys.Sign(ctx, h.Caller, ref("web"), "ES256", digest[:])
+		signed, err := h.keys.Sign(ctx, h.Caller, ref("web"), keys.Input{Algorithm: "ES256", Input: algorithm.Input{Value: digest[:]}})
 		if err != nil || !verifies(leaf, digest[:], signed.Value) {
 			t.Errorf("the vault's key does not sign for the certificate: %v", err)
 		}
@@ -164,7 +165,7 @@ func TestSelfSignedCertificateLivesThroughItsWholeLife(t *testing.T) {
 		if _, _, err := h.secrets.Get(ctx, h.Caller, ref("web")); !fault.HasCode(err, "SecretDisabled") {
 			t.Errorf("secret of a disabled certificate: %v", err)
 		}
-		if _, err := h.keys.Sign(ctx, h.Caller, ref("web"), "ES256", digest[:]); !fault.HasCode(err, "KeyDisabled") {
+		if _, err := h.keys.Sign(ctx, h.Caller, ref("web"), keys.Input{Algorithm: "ES256", Input: algorithm.Input{Value: digest[:]}}); !fault.HasCode(err, "KeyDisabled") {
 			t.Errorf("key of a disabled certificate: %v", err)
 		}
 		if c := h.get("web"); c.Version.Enabled || len(c.Version.Tags) != 0 || !c.Version.Expires.Equal(leaf.NotAfter) {

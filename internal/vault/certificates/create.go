@@ -2,6 +2,7 @@ package certificates
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 
@@ -10,7 +11,6 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/certificates/policy"
 	"chatelaine.dev/internal/vault/keys"
-	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -91,7 +91,7 @@ func (s *Service) begin(ctx context.Context, n creation, q CreateRequest) (Opera
 }
 
 // signSelf issues a self-signed certificate and stores it with its completed operation.
-func (s *Service) signSelf(ctx context.Context, n creation, p pending, x object.Version, key keystore.Private) error {
+func (s *Service) signSelf(ctx context.Context, n creation, p pending, x object.Version, key crypto.Signer) error {
 	der, err := n.policy.SelfSign(key, s.shelf.Now())
 	if err != nil {
 		return err
@@ -199,5 +199,8 @@ func (s *Service) keyFor(ctx context.Context, v *object.Vault, head object.Head,
 			return s.keys.Bring(ctx, key, isHSM(p), operations(p))
 		}
 	}
-	return s.keys.Make(ctx, p.Key.Type, p.Key.Size, p.Key.Curve, operations(p))
+	if err := p.Key.Spec().CheckX509(); err != nil {
+		return keys.Made{}, err
+	}
+	return s.keys.Make(ctx, keys.Wanted{Type: p.Key.Type, Bits: p.Key.Size, Curve: p.Key.Curve, Ops: operations(p)})
 }

@@ -12,8 +12,10 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/policy"
+	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/pfx"
 )
 
@@ -111,7 +113,7 @@ func TestKeyThatMayNotBeExportedStaysInside(t *testing.T) {
 			t.Errorf("%s: export: %v", contentType, err)
 		}
 		digest := sha256.Sum256(nil)
-		if _, err := h.keys.Sign(t.Context(), h.Caller, ref(name), "ES256", digest[:]); err != nil {
+		if _, err := h.keys.Sign(t.Context(), h.Caller, ref(name), keys.Input{Algorithm: "ES256", Input: algorithm.Input{Value: digest[:]}}); err != nil {
 			t.Errorf("%s: the key does not sign: %v", contentType, err)
 		}
 	}

@@ -3,15 +3,10 @@ package keys
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"math/big"
-	"slices"
 	"strings"
 
 	"chatelaine.dev/internal/fault"
@@ -34,27 +29,31 @@ func (b *Bytes) UnmarshalText(text []byte) (err error) {
 }
 
 // JWK is the public half of a key as a JSON Web Key (RFC 7517), in Key Vault's dialect:
-// the type may end in "-HSM".
+// the type may end in "-HSM". A symmetric key has no public half, and no parts.
 type JWK struct {
-	Type  string      `json:"kty"`
-	Ops   []Operation `json:"key_ops"`
-	N     Bytes       `json:"n,omitempty"`   // RSA modulus
-	E     Bytes       `json:"e,omitempty"`   // RSA public exponent
-	Curve string      `json:"crv,omitempty"` // EC
-	X     Bytes       `json:"x,omitempty"`   // EC, as long as the curve's field
-	Y     Bytes       `json:"y,omitempty"`
+	Type      string      `json:"kty"`
+	Ops       []Operation `json:"key_ops"`
+	N         Bytes       `json:"n,omitempty"`   // RSA modulus
+	E         Bytes       `json:"e,omitempty"`   // RSA public exponent
+	Curve     string      `json:"crv,omitempty"` // EC
+	X         Bytes       `json:"x,omitempty"`   // EC, as long as the curve's field
+	Y         Bytes       `json:"y,omitempty"`
+	Algorithm string      `json:"alg,omitempty"` // AKP
+	Pub       Bytes       `json:"pub,omitempty"` // AKP
 }
 
-// PrivateJWK is a key to import, with the parts of RFC 7518 sections 6.2.2 and 6.3.2. It
-// never prints.
+// PrivateJWK is a key to import, with the parts of RFC 7518 sections 6.2.2, 6.3.2 and 6.4,
+// and the seed of an AKP key. It never prints.
 type PrivateJWK struct {
 	JWK
-	D  Bytes `json:"d,omitempty"`
-	P  Bytes `json:"p,omitempty"`
-	Q  Bytes `json:"q,omitempty"`
-	DP Bytes `json:"dp,omitempty"`
-	DQ Bytes `json:"dq,omitempty"`
-	QI Bytes `json:"qi,omitempty"`
+	D    Bytes `json:"d,omitempty"`
+	P    Bytes `json:"p,omitempty"`
+	Q    Bytes `json:"q,omitempty"`
+	DP   Bytes `json:"dp,omitempty"`
+	DQ   Bytes `json:"dq,omitempty"`
+	QI   Bytes `json:"qi,omitempty"`
+	K    Bytes `json:"k,omitempty"`    // oct
+	Priv Bytes `json:"priv,omitempty"` // AKP
 }
 
 const hidden = "[private key]"
@@ -68,104 +67,95 @@ func (PrivateJWK) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalJSON hides the key; it is only ever read.
 func (PrivateJWK) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
 
-// publicJWK is the JWK of a public key that a keystore made.
+// form is how the keys of a type stand in a JSON Web Key. There is one for each type, in
+// forms.go, and nothing else knows how they differ.
+type form interface {
+	// wanted is the key to make of what was asked for, with defaults for what was not.
+	wanted(w Wanted) keystore.Spec
+	// spec is the key that k holds, told without computing with its numbers.
+	spec(k PrivateJWK) (keystore.Spec, error)
+	// public reads the public half of k, whose spec has been checked.
+	public(k JWK) (crypto.PublicKey, error)
+	// private reads the whole key; pub is the public half, or nil when k leaves it out.
+	private(k PrivateJWK, pub crypto.PublicKey) (crypto.PrivateKey, error)
+	// write puts a public key into k.
+	write(k *JWK, pub crypto.PublicKey) error
+}
+
+// formOf is the form of a kty.
+func formOf(kty string) (form, error) {
+	switch keyType(kty) {
+	case keystore.RSA:
+		return rsaForm{}, nil
+	case keystore.EC:
+		return ecForm{}, nil
+	case keystore.Oct:
+		return octForm{}, nil
+	case keystore.AKP:
+		return akpForm{}, nil
+	}
+	return nil, fault.New(fault.Invalid, "BadParameter", "The key type (kty) %.20q is not supported; use RSA, EC, oct or AKP, or one of them with -HSM.", kty)
+}
+
+// keyType is the type of a kty without its protection.
+func keyType(kty string) keystore.Type { return keystore.Type(strings.TrimSuffix(kty, "-HSM")) }
+
+// publicJWK is the JWK of a public key that a keystore made, nil for a symmetric key.
 func publicJWK(kty string, pub crypto.PublicKey, ops []Operation) (JWK, error) {
 	k := JWK{Type: kty, Ops: ops}
-	switch p := pub.(type) {
-	case *rsa.PublicKey:
-		k.N, k.E = p.N.Bytes(), big.NewInt(int64(p.E)).Bytes()
-	case *ecdsa.PublicKey:
-		point, err := p.Bytes() // 4, x, y (SEC 1 section 2.3.3)
-		if err != nil {
-			return k, fmt.Errorf("encode public key: %w", err)
-		}
-		half := len(point) / 2
-		k.Curve, k.X, k.Y = p.Curve.Params().Name, point[1:1+half], point[1+half:]
-	default:
-		return k, fmt.Errorf("encode public key: unknown type %T", pub)
+	f, err := formOf(kty)
+	if err != nil {
+		return k, err
 	}
-	return k, nil
+	return k, f.write(&k, pub)
 }
 
-// Public returns the *rsa.PublicKey or *ecdsa.PublicKey of k. fault.Invalid says which
-// part is wrong.
+// Public returns the *rsa.PublicKey, *ecdsa.PublicKey, *p256k.PublicKey or
+// *mldsa.PublicKey of k. fault.Invalid says which part is wrong, or that a symmetric key
+// has no public half.
 func (k JWK) Public() (crypto.PublicKey, error) {
-	if keyType(k.Type) == keystore.RSA {
-		if err := k.need(part{"n", k.N}, part{"e", k.E}); err != nil {
-			return nil, err
-		}
-		e := new(big.Int).SetBytes(k.E)
-		if !e.IsInt64() || e.Int64() > math.MaxInt32 {
-			return nil, fault.New(fault.Invalid, "BadParameter", "The public exponent of the key is larger than 2147483647; make a new key.")
-		}
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(k.N), E: int(e.Int64())}, nil
-	}
-	curve, ok := keystore.Curve(k.Curve)
-	if !ok {
-		return nil, (keystore.Spec{Type: keystore.EC, Curve: k.Curve}).Check()
-	}
-	if err := k.need(part{"x", k.X}, part{"y", k.Y}); err != nil {
-		return nil, err
-	}
-	size := (curve.Params().BitSize + 7) / 8
-	x, y := pad(k.X, size), pad(k.Y, size)
-	pub, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "BadParameter", fmt.Sprintf("The point x, y is not on the curve %s.", k.Curve))
-	}
-	return pub, nil
-}
-
-// spec checks type, size and curve, before anything is computed with the numbers.
-func (k JWK) spec() (keystore.Spec, error) {
-	bits := len(k.N) * 8
-	if n := bytes.TrimLeft(k.N, "\x00"); len(n) <= maxPart {
-		bits = new(big.Int).SetBytes(n).BitLen()
-	}
-	return specFor(k.Type, bits, k.Curve)
-}
-
-// private returns the key with all its parts, which the keystore then checks against
-// each other.
-func (k PrivateJWK) private() (crypto.PrivateKey, error) {
-	if _, err := k.spec(); err != nil {
-		return nil, err
-	}
-	pub, err := k.Public()
+	f, err := formOf(k.Type)
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := pub.(*rsa.PublicKey); ok {
-		return k.rsa(p)
-	}
-	return k.ecdsa(pub.(*ecdsa.PublicKey))
+	return f.public(k)
 }
 
-func (k PrivateJWK) rsa(pub *rsa.PublicKey) (crypto.PrivateKey, error) {
-	if err := k.need(part{"d", k.D}, part{"p", k.P}, part{"q", k.Q}); err != nil {
-		return nil, err
+// isPublic reports whether k has no private part at all.
+func (k PrivateJWK) isPublic() bool {
+	n := 0
+	for _, b := range []Bytes{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.K, k.Priv} {
+		n += len(b)
 	}
-	number := func(b Bytes) *big.Int { return new(big.Int).SetBytes(b) }
-	key := &rsa.PrivateKey{PublicKey: *pub, D: number(k.D), Primes: []*big.Int{number(k.P), number(k.Q)}}
-	if k.DP == nil && k.DQ == nil && k.QI == nil {
-		return key, nil
-	}
-	if err := k.need(part{"dp", k.DP}, part{"dq", k.DQ}, part{"qi", k.QI}); err != nil {
-		return nil, err
-	}
-	key.Precomputed = rsa.PrecomputedValues{Dp: number(k.DP), Dq: number(k.DQ), Qinv: number(k.QI)}
-	return key, nil
+	return n == 0 && keyType(k.Type) != keystore.Oct
 }
 
-func (k PrivateJWK) ecdsa(pub *ecdsa.PublicKey) (crypto.PrivateKey, error) {
-	if err := k.need(part{"d", k.D}); err != nil {
-		return nil, err
+// read returns the key with all its parts, which the keystore then checks against each
+// other, or only its public half when there is no more. Type, size and curve are checked
+// before anything is computed with the numbers.
+func (k PrivateJWK) read() (key crypto.PrivateKey, pub crypto.PublicKey, err error) {
+	f, err := formOf(k.Type)
+	if err != nil {
+		return nil, nil, err
 	}
-	key, err := ecdsa.ParseRawPrivateKey(pub.Curve, pad(k.D, (pub.Params().N.BitLen()+7)/8))
-	if err != nil || !key.PublicKey.Equal(pub) {
-		return nil, fault.Wrap(err, fault.Invalid, "BadParameter", "The parts of the EC key do not belong together; export it again with d, x and y.")
+	spec, err := f.spec(k)
+	if err != nil {
+		return nil, nil, err
 	}
-	return key, nil
+	if err := spec.Check(); err != nil {
+		return nil, nil, err
+	}
+	if k.isPublic() {
+		pub, err = f.public(k.JWK)
+		return nil, pub, err
+	}
+	if len(k.N)+len(k.X)+len(k.Y)+len(k.Pub) > 0 {
+		if pub, err = f.public(k.JWK); err != nil {
+			return nil, nil, err
+		}
+	}
+	key, err = f.private(k, pub)
+	return key, pub, err
 }
 
 // part is a number of a key, by its JWK name.
@@ -197,26 +187,4 @@ func pad(b []byte, size int) []byte {
 		return b
 	}
 	return append(make([]byte, size-len(b)), b...)
-}
-
-// keyType is the type of a kty without its protection.
-func keyType(kty string) keystore.Type { return keystore.Type(strings.TrimSuffix(kty, "-HSM")) }
-
-// specFor is the key that a kty, a size in bits (RSA) and a curve (EC) name. Zero and ""
-// stand for 2048 bits and P-256.
-func specFor(kty string, bits int, curve string) (keystore.Spec, error) {
-	s := keystore.Spec{Type: keyType(kty)}
-	switch s.Type {
-	case keystore.RSA:
-		if s.Bits = bits; bits == 0 {
-			s.Bits = 2048
-		}
-	case keystore.EC:
-		if s.Curve = curve; curve == "" {
-			s.Curve = "P-256"
-		}
-	default:
-		return s, fault.New(fault.Invalid, "BadParameter", "The key type (kty) %.20q is not supported; use RSA, RSA-HSM, EC or EC-HSM.", kty)
-	}
-	return s, s.Check()
 }

@@ -80,11 +80,12 @@ func (x Exposure) check() error {
 
 // CreateRequest is a new version of a key.
 type CreateRequest struct {
-	Type       string      // RSA, RSA-HSM, EC, EC-HSM
-	Bits       int         // RSA; 0 for 2048
+	Type       string      // RSA, EC, oct, AKP, each also with -HSM
+	Bits       int         // RSA, 0 for 2048; oct, 0 for 256
 	Curve      string      // EC; "" for P-256
+	Algorithm  string      // AKP
 	Exponent   int         // RSA; 65537, or 0 for the same
-	Ops        []Operation // nil for all that the type can do
+	Ops        []Operation // nil for the defaults of the type
 	Exposure   Exposure
 	Attributes object.Attributes
 }
@@ -98,7 +99,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q C
 		if err := q.Exposure.check(); err != nil {
 			return Made{}, err
 		}
-		return s.Make(ctx, q.Type, q.Bits, q.Curve, q.Ops)
+		return s.Make(ctx, Wanted{Type: q.Type, Bits: q.Bits, Curve: q.Curve, Algorithm: q.Algorithm, Ops: q.Ops})
 	})
 }
 
@@ -111,16 +112,20 @@ type ImportRequest struct {
 }
 
 // Import checks a key from outside and adds it as a version, and the object if it is new.
+// Without a private part, it is a key for verify, encrypt and wrapKey alone.
 func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q ImportRequest) (object.Entry, error) {
 	return s.add(ctx, c, importing, r, q.Attributes, func() (Made, error) {
 		if err := q.Exposure.check(); err != nil {
 			return Made{}, err
 		}
-		key, err := q.Key.private()
+		key, pub, err := q.Key.read()
 		if err != nil {
 			return Made{}, err
 		}
 		hsm := q.HSM || string(keyType(q.Key.Type)) != q.Key.Type
+		if key == nil {
+			return s.bringPublic(pub, hsm, q.Key.Ops)
+		}
 		return s.Bring(ctx, key, hsm, q.Key.Ops)
 	})
 }
@@ -187,7 +192,11 @@ func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q U
 		if err != nil {
 			return err
 		}
-		if b.Ops, err = checkOps(q.Ops, keyType(b.Type)); err != nil {
+		n, err := b.nature()
+		if err != nil {
+			return err
+		}
+		if b.Ops, err = n.change(b.Ops, q.Ops); err != nil {
 			return err
 		}
 		x.Body, err = json.Marshal(b)

@@ -23,6 +23,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -40,6 +41,17 @@ func start(t *testing.T) (*vaulttest.Floor, *keys.Service) {
 	t.Helper()
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	return f, keys.New(f.Deps, keystore.NewSoftware())
+}
+
+var specs = []keystore.Spec{
+	{Type: keystore.RSA, Bits: 2048}, {Type: keystore.RSA, Bits: 3072}, {Type: keystore.RSA, Bits: 4096},
+	{Type: keystore.EC, Curve: "P-256"}, {Type: keystore.EC, Curve: "P-384"}, {Type: keystore.EC, Curve: "P-521"}, {Type: keystore.EC, Curve: "P-256K"},
+	{Type: keystore.Oct, Bits: 256}, {Type: keystore.Oct, Bits: 512}, {Type: keystore.AKP, Algorithm: "ML-DSA-87"},
+}
+
+// in is the input of an algorithm that takes a value alone.
+func in(name string, value []byte) keys.Input {
+	return keys.Input{Algorithm: name, Input: algorithm.Input{Value: value}}
 }
 
 func create(t *testing.T, f *vaulttest.Floor, s *keys.Service, name string, q keys.CreateRequest) object.Entry {
@@ -69,18 +81,18 @@ func TestKeyLivesThroughItsWholeLife(t *testing.T) {
 
 		first := create(t, f, s, "Web", keys.CreateRequest{Type: "EC"})
 		second := create(t, f, s, "web", keys.CreateRequest{Type: "EC"})
-		old, err := s.Sign(ctx, f.Caller, version("web", first), "ES256", digest[:])
+		old, err := s.Sign(ctx, f.Caller, version("web", first), in("ES256", digest[:]))
 		if err != nil || old.Entry.Version.ID != first.Version.ID {
 			t.Fatal(err)
 		}
-		latest, err := s.Sign(ctx, f.Caller, ref("WEB"), "ES256", digest[:])
+		latest, err := s.Sign(ctx, f.Caller, ref("WEB"), in("ES256", digest[:]))
 		if err != nil || latest.Entry.Version.ID != second.Version.ID {
 			t.Fatal(err)
 		}
-		if ok, err := s.Verify(ctx, f.Caller, version("web", first), "ES256", digest[:], old.Value); !ok || err != nil {
+		if ok, err := s.Verify(ctx, f.Caller, version("web", first), in("ES256", digest[:]), old.Value); !ok || err != nil {
 			t.Errorf("a version refuses its own signature: %v", err)
 		}
-		if ok, err := s.Verify(ctx, f.Caller, version("web", first), "ES256", digest[:], latest.Value); ok || err != nil {
+		if ok, err := s.Verify(ctx, f.Caller, version("web", first), in("ES256", digest[:]), latest.Value); ok || err != nil {
 			t.Errorf("a version accepts the signature of another, or fails: %v", err)
 		}
 		if e, err := s.Get(ctx, f.Caller, version("web", first)); err != nil || e.Head.Name != "Web" {
@@ -93,7 +105,7 @@ func TestKeyLivesThroughItsWholeLife(t *testing.T) {
 		if _, err := s.Delete(ctx, f.Caller, ref("web")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Sign(ctx, f.Caller, ref("web"), "ES256", digest[:]); !fault.HasCode(err, "KeyNotFound") {
+		if _, err := s.Sign(ctx, f.Caller, ref("web"), in("ES256", digest[:])); !fault.HasCode(err, "KeyNotFound") {
 			t.Errorf("a deleted key signs: %v", err)
 		}
 		if _, err := s.Create(ctx, f.Caller, ref("web"), keys.CreateRequest{Type: "EC"}); !fault.HasCode(err, "ObjectIsDeletedButRecoverable") {
@@ -102,7 +114,7 @@ func TestKeyLivesThroughItsWholeLife(t *testing.T) {
 		if _, err := s.Recover(ctx, f.Caller, ref("web")); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := s.Verify(ctx, f.Caller, version("web", first), "ES256", digest[:], old.Value); !ok || err != nil {
+		if ok, err := s.Verify(ctx, f.Caller, version("web", first), in("ES256", digest[:]), old.Value); !ok || err != nil {
 			t.Errorf("after recovery: %v", err)
 		}
 		if _, err := s.Delete(ctx, f.Caller, ref("web")); err != nil {
@@ -149,18 +161,29 @@ func TestCreateMakesWhatWasAskedFor(t *testing.T) {
 		"P-521":         {keys.CreateRequest{Type: "EC", Curve: "P-521", Bits: 521}, "EC", specs[5], two},
 		"for one use":   {keys.CreateRequest{Type: "RSA", Ops: []keys.Operation{"unwrapKey", "unwrapKey"}}, "RSA", specs[0], []keys.Operation{"unwrapKey"}},
 		"for no use":    {keys.CreateRequest{Type: "EC", Ops: []keys.Operation{}}, "EC", specs[3], []keys.Operation{}},
+		"P-256K":        {keys.CreateRequest{Type: "EC", Curve: "P-256K"}, "EC", specs[6], two},
+		"default oct":   {keys.CreateRequest{Type: "oct"}, "oct", specs[7], []keys.Operation{"encrypt", "decrypt", "wrapKey", "unwrapKey"}},
+		"oct for HMAC":  {keys.CreateRequest{Type: "oct-HSM", Bits: 512}, "oct-HSM", specs[8], two},
+		"oct for both":  {keys.CreateRequest{Type: "oct", Bits: 256, Ops: all}, "oct", specs[7], all},
+		"ML-DSA":        {keys.CreateRequest{Type: "AKP-HSM", Algorithm: "ML-DSA-87"}, "AKP-HSM", specs[9], two},
+		"receives keys": {keys.CreateRequest{Type: "RSA-HSM", Ops: []keys.Operation{"import"}}, "RSA-HSM", specs[0], []keys.Operation{"import"}},
 		"curve ignored": {keys.CreateRequest{Type: "RSA", Curve: "P-256"}, "RSA", specs[0], all},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := details(t, create(t, f, s, strings.ReplaceAll(name, " ", "-"), c.q))
-			pub, err := d.Public()
-			if err != nil {
-				t.Fatal(err)
+			spec := keystore.Spec{Type: keystore.Oct, Bits: d.Bits}
+			if d.Bits == 0 {
+				pub, err := d.Public()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if spec, err = keystore.SpecOf(pub); err != nil {
+					t.Fatal(err)
+				}
 			}
-			spec, err := keystore.SpecOf(pub)
 
-			if err != nil || spec != c.spec || d.Type != c.kty || !slices.Equal(d.Ops, c.ops) {
-				t.Errorf("made %s %s %v: %v", d.Type, spec, d.Ops, err)
+			if spec != c.spec || d.Type != c.kty || !slices.Equal(d.Ops, c.ops) {
+				t.Errorf("made %s %s %v", d.Type, spec, d.Ops)
 			}
 			if d.HSMPlatform() != "0" {
 				t.Errorf("a software key claims platform %q", d.HSMPlatform())
@@ -174,7 +197,13 @@ func TestCreateRefusesWhatItCannotMake(t *testing.T) {
 	nbf, exp := f.Time(), f.Time().Add(-time.Hour)
 	for name, q := range map[string]keys.CreateRequest{
 		"no type":               {},
-		"oct":                   {Type: "oct-HSM", Bits: 256},
+		"oct of 64":             {Type: "oct-HSM", Bits: 64},
+		"oct of 520":            {Type: "oct", Bits: 520},
+		"oct of 129":            {Type: "oct", Bits: 129},
+		"oct 512 that encrypts": {Type: "oct", Bits: 512, Ops: []keys.Operation{"encrypt"}},
+		"AKP of no algorithm":   {Type: "AKP"},
+		"AKP of another":        {Type: "AKP", Algorithm: "ES256"},
+		"AKP that encrypts":     {Type: "AKP", Algorithm: "ML-DSA-44", Ops: []keys.Operation{"encrypt"}},
 		"lower case":            {Type: "rsa"},
 		"RSA 1024":              {Type: "RSA", Bits: 1024},
 		"negative size":         {Type: "RSA", Bits: -2048},
@@ -182,7 +211,9 @@ func TestCreateRefusesWhatItCannotMake(t *testing.T) {
 		"small exponent":        {Type: "RSA", Exponent: 3},
 		"EC that encrypts":      {Type: "EC", Ops: []keys.Operation{"sign", "encrypt"}},
 		"unknown operation":     {Type: "RSA", Ops: []keys.Operation{"mine"}},
-		"key exchange key":      {Type: "RSA-HSM", Ops: []keys.Operation{"import"}},
+		"soft key exchange key": {Type: "RSA", Ops: []keys.Operation{"import"}},
+		"key exchange and more": {Type: "RSA-HSM", Ops: []keys.Operation{"import", "decrypt"}},
+		"export of nothing":     {Type: "RSA-HSM", Ops: []keys.Operation{"export"}},
 		"exportable":            {Type: "RSA-HSM", Exposure: keys.Exposure{Exportable: true}},
 		"released":              {Type: "RSA-HSM", Exposure: keys.Exposure{Exportable: true, ReleasePolicy: true}},
 		"policy without export": {Type: "RSA-HSM", Exposure: keys.Exposure{ReleasePolicy: true}},
@@ -254,55 +285,55 @@ func useAll(t *testing.T, f *vaulttest.Floor, s *keys.Service, r object.Ref, cip
 	t.Helper()
 	ctx, digest := t.Context(), make([]byte, 32)
 	errs := map[string]error{}
-	_, errs["sign"] = s.Sign(ctx, f.Caller, r, "PS256", digest)
-	_, errs["verify"] = s.Verify(ctx, f.Caller, r, "PS256", digest, nil)
-	_, errs["encrypt"] = s.Encrypt(ctx, f.Caller, r, "RSA-OAEP-256", digest)
-	_, errs["decrypt"] = s.Decrypt(ctx, f.Caller, r, "RSA-OAEP-256", ciphertext)
-	_, errs["wrapKey"] = s.WrapKey(ctx, f.Caller, r, "RSA-OAEP-256", digest)
-	_, errs["unwrapKey"] = s.UnwrapKey(ctx, f.Caller, r, "RSA-OAEP-256", ciphertext)
+	_, errs["sign"] = s.Sign(ctx, f.Caller, r, in("PS256", digest))
+	_, errs["verify"] = s.Verify(ctx, f.Caller, r, in("PS256", digest), nil)
+	_, errs["encrypt"] = s.Encrypt(ctx, f.Caller, r, in("RSA-OAEP-256", digest))
+	_, errs["decrypt"] = s.Decrypt(ctx, f.Caller, r, in("RSA-OAEP-256", ciphertext))
+	_, errs["wrapKey"] = s.WrapKey(ctx, f.Caller, r, in("RSA-OAEP-256", digest))
+	_, errs["unwrapKey"] = s.UnwrapKey(ctx, f.Caller, r, in("RSA-OAEP-256", ciphertext))
 	return errs
 }
 
-func encrypted(t *testing.T, pub crypto.PublicKey, algorithm, text string) []byte {
+func encrypted(t *testing.T, pub crypto.PublicKey, name, text string) []byte {
 	t.Helper()
 	spec, err := keystore.SpecOf(pub)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := keys.FindAlgorithm(algorithm, keys.Encrypt, spec)
+	a, err := algorithm.Find(name, algorithm.Encrypt, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := a.Encrypt(pub, []byte(text))
+	out, err := a.Encrypt(algorithm.Key{Spec: spec, Public: pub}, algorithm.Input{Value: []byte(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return out.Value
 }
 
 func TestWhatIsEncryptedIsDecryptedAndWhatIsWrappedUnwrapped(t *testing.T) {
 	f, s := start(t)
 	ctx := t.Context()
 	create(t, f, s, "a", keys.CreateRequest{Type: "RSA"})
-	for _, name := range encryptions {
-		enc, err := s.Encrypt(ctx, f.Caller, ref("a"), name, []byte("hello"))
+	for _, name := range []string{"RSA1_5", "RSA-OAEP", "RSA-OAEP-256"} {
+		enc, err := s.Encrypt(ctx, f.Caller, ref("a"), in(name, []byte("hello")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		dec, err := s.Decrypt(ctx, f.Caller, ref("a"), name, enc.Value)
+		dec, err := s.Decrypt(ctx, f.Caller, ref("a"), in(name, enc.Value))
 		if err != nil || string(dec.Value) != "hello" {
 			t.Errorf("%s: decrypted %q, %v", name, dec.Value, err)
 		}
-		wrapped, err := s.WrapKey(ctx, f.Caller, ref("a"), name, []byte("key"))
+		wrapped, err := s.WrapKey(ctx, f.Caller, ref("a"), in(name, []byte("key")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		unwrapped, err := s.UnwrapKey(ctx, f.Caller, ref("a"), name, wrapped.Value)
+		unwrapped, err := s.UnwrapKey(ctx, f.Caller, ref("a"), in(name, wrapped.Value))
 		if err != nil || string(unwrapped.Value) != "key" {
 			t.Errorf("%s: unwrapped %q, %v", name, unwrapped.Value, err)
 		}
 	}
-	if _, err := s.Encrypt(ctx, f.Caller, ref("a"), "RS256", []byte("hello")); !fault.Is(err, fault.Invalid) {
+	if _, err := s.Encrypt(ctx, f.Caller, ref("a"), in("RS256", []byte("hello"))); !fault.Is(err, fault.Invalid) {
 		t.Errorf("encrypted with RS256: %v", err)
 	}
 }
@@ -360,9 +391,9 @@ func TestNothingIsAnsweredThatCannotBeRecorded(t *testing.T) {
 	silent := keys.New(d, keystore.NewSoftware())
 	ctx, digest := t.Context(), make([]byte, 32)
 
-	signed, errSign := silent.Sign(ctx, f.Caller, ref("a"), "RS256", digest)
-	plain, errDecrypt := silent.Decrypt(ctx, f.Caller, ref("a"), "RSA-OAEP", ciphertext)
-	key, errUnwrap := silent.UnwrapKey(ctx, f.Caller, ref("a"), "RSA-OAEP", ciphertext)
+	signed, errSign := silent.Sign(ctx, f.Caller, ref("a"), in("RS256", digest))
+	plain, errDecrypt := silent.Decrypt(ctx, f.Caller, ref("a"), in("RSA-OAEP", ciphertext))
+	key, errUnwrap := silent.UnwrapKey(ctx, f.Caller, ref("a"), in("RSA-OAEP", ciphertext))
 	got, errGet := silent.Get(ctx, f.Caller, ref("a"))
 	_, errCreate := silent.Create(ctx, f.Caller, ref("b"), keys.CreateRequest{Type: "EC"})
 
@@ -425,7 +456,7 @@ func TestUpdateChangesOperationsAndAttributesOnly(t *testing.T) {
 	if !slices.Equal(is.Ops, []keys.Operation{"verify", "sign"}) || !bytes.Equal(was.N, is.N) || got.Version.Tags["k"] != "v" || got.Version.ID != e.Version.ID {
 		t.Errorf("updated to %+v, tags %v", is, got.Version.Tags)
 	}
-	if _, err := s.Sign(ctx, f.Caller, ref("a"), "RS256", make([]byte, 32)); err != nil {
+	if _, err := s.Sign(ctx, f.Caller, ref("a"), in("RS256", make([]byte, 32))); err != nil {
 		t.Errorf("the key is lost: %v", err)
 	}
 	for name, q := range map[string]keys.UpdateRequest{
@@ -475,7 +506,7 @@ func TestDatabaseFileHoldsNoPartOfAPrivateKey(t *testing.T) {
 func TestManagedKeysAreChangedByTheirCertificateOnly(t *testing.T) {
 	f, s := start(t)
 	ctx := t.Context()
-	m, err := s.Make(ctx, "RSA", 2048, "", nil)
+	m, err := s.Make(ctx, keys.Wanted{Type: "RSA", Bits: 2048})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,7 +529,7 @@ func TestManagedKeysAreChangedByTheirCertificateOnly(t *testing.T) {
 	if err != nil || e.Version.ID != id || !e.Version.Managed || !e.Head.Managed {
 		t.Fatalf("managed key %+v: %v", e.Head, err)
 	}
-	signed, err := s.Sign(ctx, f.Caller, ref("web"), "RS256", make([]byte, 32))
+	signed, err := s.Sign(ctx, f.Caller, ref("web"), in("RS256", make([]byte, 32)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -533,7 +564,7 @@ func TestAKeyOfAnotherKeystoreIsUnavailable(t *testing.T) {
 	create(t, f, s, "a", keys.CreateRequest{Type: "EC"})
 	other := keys.New(f.Deps, renamed{keystore.NewSoftware()})
 
-	_, err := other.Sign(t.Context(), f.Caller, ref("a"), "ES256", make([]byte, 32))
+	_, err := other.Sign(t.Context(), f.Caller, ref("a"), in("ES256", make([]byte, 32)))
 
 	if !fault.Is(err, fault.Unavailable) {
 		t.Errorf("answered %v", err)
@@ -554,12 +585,12 @@ func TestSignaturesVerifyUnderThePublicHalfThatClientsSee(t *testing.T) {
 		}
 		switch p := pub.(type) {
 		case *rsa.PublicKey:
-			r, err := s.Sign(t.Context(), f.Caller, ref(kty), "RS256", make([]byte, 32))
+			r, err := s.Sign(t.Context(), f.Caller, ref(kty), in("RS256", make([]byte, 32)))
 			if err != nil || rsa.VerifyPKCS1v15(p, crypto.SHA256, make([]byte, 32), r.Value) != nil {
 				t.Errorf("RSA: %v", err)
 			}
 		case *ecdsa.PublicKey:
-			r, err := s.Sign(t.Context(), f.Caller, ref(kty), "ES384", make([]byte, 48))
+			r, err := s.Sign(t.Context(), f.Caller, ref(kty), in("ES384", make([]byte, 48)))
 			if err != nil || !ecdsa.Verify(p, make([]byte, 48), number(r.Value[:48]), number(r.Value[48:])) {
 				t.Errorf("EC: %v", err)
 			}

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -33,20 +33,39 @@ func (m Made) LogValue() slog.Value { return slog.StringValue(m.Spec.String() + 
 // body is what a version of a key holds.
 type body struct {
 	JWK
-	Store    string            `json:"store"` // the keystore that the material belongs to
-	Material keystore.Material `json:"material"`
+	Bits     int               `json:"bits,omitempty"` // of a symmetric key, which nothing public tells
+	Store    string            `json:"store"`          // the keystore that the material belongs to; "" without material
+	Material keystore.Material `json:"material"`       // empty when only the public half is here
+}
+
+// spec is the key that the body holds.
+func (b body) spec() (keystore.Spec, error) {
+	if keyType(b.Type) == keystore.Oct {
+		return keystore.Spec{Type: keystore.Oct, Bits: b.Bits}, nil
+	}
+	pub, err := b.Public()
+	if err != nil {
+		return keystore.Spec{}, err
+	}
+	return keystore.SpecOf(pub)
+}
+
+func (b body) nature() (nature, error) {
+	spec, err := b.spec()
+	return nature{kty: b.Type, spec: spec, publicOnly: len(b.Material) == 0}, err
 }
 
 // Details are what may be seen of a version of a key.
 type Details struct {
 	JWK
+	Bits  int    // of a symmetric key
 	Store string // what protects the key: "software", or the HSM's name
 }
 
 // HSMPlatform tells clients what protects the key, in Key Vault's words: "0" is a
 // software module, whatever the key type asked for. HSMs of ours have no number there.
 func (d Details) HSMPlatform() string {
-	if d.Store == "software" {
+	if d.Store == "software" || d.Store == "" {
 		return "0"
 	}
 	return ""
@@ -55,7 +74,7 @@ func (d Details) HSMPlatform() string {
 // DetailsOf reads the public part of a version.
 func DetailsOf(x object.Version) (Details, error) {
 	b, err := bodyOf(x)
-	return Details{JWK: b.JWK, Store: b.Store}, err
+	return Details{JWK: b.JWK, Bits: b.Bits, Store: b.Store}, err
 }
 
 func bodyOf(x object.Version) (body, error) {
@@ -66,65 +85,100 @@ func bodyOf(x object.Version) (body, error) {
 	return b, nil
 }
 
-// Make makes a key. kty is RSA, RSA-HSM, EC or EC-HSM; bits 0 and curve "" stand for the
-// defaults; ops nil for all that the type can do. Nothing is authorised, stored or
-// recorded here.
-func (s *Service) Make(ctx context.Context, kty string, bits int, curve string, ops []Operation) (Made, error) {
-	spec, err := specFor(kty, bits, curve)
+// Wanted is a key to make.
+type Wanted struct {
+	Type      string      // RSA, EC, oct, AKP, each also with -HSM
+	Bits      int         // RSA, 0 for 2048; oct, 0 for 256
+	Curve     string      // EC; "" for P-256
+	Algorithm string      // AKP
+	Ops       []Operation // nil for the defaults of the type
+}
+
+// Make makes a key. Nothing is authorised, stored or recorded here.
+func (s *Service) Make(ctx context.Context, w Wanted) (Made, error) {
+	f, err := formOf(w.Type)
 	if err != nil {
 		return Made{}, err
 	}
-	if ops, err = checkOps(ops, spec.Type); err != nil {
+	n := nature{kty: w.Type, spec: f.wanted(w)}
+	if err := n.spec.Check(); err != nil {
 		return Made{}, err
 	}
-	m, pub, err := s.store.Generate(ctx, spec)
+	ops, err := n.allow(w.Ops)
 	if err != nil {
 		return Made{}, err
 	}
-	return s.made(kty, m, pub, ops)
+	m, pub, err := s.store.Generate(ctx, n.spec)
+	if err != nil {
+		return Made{}, err
+	}
+	return s.made(n, m, pub, ops)
 }
 
 // Bring takes a key from outside, as Make makes one. The type is the key's own; hsm adds
 // "-HSM" to its name.
 func (s *Service) Bring(ctx context.Context, key crypto.PrivateKey, hsm bool, ops []Operation) (Made, error) {
+	spec, err := keystore.SpecOfKey(key)
+	if err != nil {
+		return Made{}, err
+	}
+	n := natureOf(spec, hsm)
+	if ops, err = n.allow(ops); err != nil {
+		return Made{}, err
+	}
 	m, pub, err := s.store.Import(ctx, key)
 	if err != nil {
 		return Made{}, err
 	}
-	spec, err := keystore.SpecOf(pub)
-	if err != nil {
-		return Made{}, err
-	}
-	if ops, err = checkOps(ops, spec.Type); err != nil {
-		return Made{}, err
-	}
-	kty := string(spec.Type)
-	if hsm {
-		kty += "-HSM"
-	}
-	return s.made(kty, m, pub, ops)
+	return s.made(n, m, pub, ops)
 }
 
-func (s *Service) made(kty string, m keystore.Material, pub crypto.PublicKey, ops []Operation) (Made, error) {
-	jwk, err := publicJWK(kty, pub, ops)
+// bringPublic takes the public half of a key that stays elsewhere: it verifies, encrypts
+// and wraps.
+func (s *Service) bringPublic(pub crypto.PublicKey, hsm bool, ops []Operation) (Made, error) {
+	spec, err := keystore.SpecOf(pub)
 	if err != nil {
 		return Made{}, err
 	}
-	spec, err := keystore.SpecOf(pub)
-	return Made{Public: jwk, Spec: spec, store: s.store.Name(), material: m}, err
+	n := natureOf(spec, hsm)
+	n.publicOnly = true
+	if ops, err = n.allow(ops); err != nil {
+		return Made{}, err
+	}
+	m, err := s.made(n, nil, pub, ops)
+	m.store = ""
+	return m, err
+}
+
+// natureOf is that of a key from outside, which has a private half.
+func natureOf(spec keystore.Spec, hsm bool) nature {
+	n := nature{kty: string(spec.Type), spec: spec}
+	if hsm {
+		n.kty += "-HSM"
+	}
+	return n
+}
+
+func (s *Service) made(n nature, m keystore.Material, pub crypto.PublicKey, ops []Operation) (Made, error) {
+	jwk, err := publicJWK(n.kty, pub, ops)
+	return Made{Public: jwk, Spec: n.spec, store: s.store.Name(), material: m}, err
 }
 
 func (m Made) body() (json.RawMessage, error) {
-	return json.Marshal(body{JWK: m.Public, Store: m.store, Material: m.material})
+	b := body{JWK: m.Public, Store: m.store, Material: m.material}
+	if m.Spec.Type == keystore.Oct {
+		b.Bits = m.Spec.Bits
+	}
+	return json.Marshal(b)
 }
 
 // OpenMade returns the private key of m, to sign a certificate request with it.
-func (s *Service) OpenMade(ctx context.Context, m Made) (keystore.Private, error) {
-	return s.store.Open(ctx, m.material)
+func (s *Service) OpenMade(ctx context.Context, m Made) (crypto.Signer, error) {
+	return keystore.OpenSigner(ctx, s.store, m.material)
 }
 
-// OpenVersion returns the private key of a stored version. The caller has authorised and
-// records the use.
+// OpenVersion returns the key of a stored version. The caller has authorised and records
+// the use.
 func (s *Service) OpenVersion(ctx context.Context, x object.Version) (keystore.Private, error) {
 	b, err := bodyOf(x)
 	if err != nil {
@@ -134,10 +188,28 @@ func (s *Service) OpenVersion(ctx context.Context, x object.Version) (keystore.P
 }
 
 func (s *Service) open(ctx context.Context, b body) (keystore.Private, error) {
+	if len(b.Material) == 0 {
+		return nil, fault.New(fault.Denied, "KeyOperationForbidden", "Only the public half of the key is here; its private half was never imported.")
+	}
 	if b.Store != s.store.Name() {
 		return nil, fault.New(fault.Unavailable, "", "The key lives in %q, which is not connected; ask the operator.", b.Store)
 	}
 	return s.store.Open(ctx, b.Material)
+}
+
+// key is the key of a body as algorithms take it.
+func (s *Service) key(ctx context.Context, b body) (algorithm.Key, error) {
+	k := algorithm.Key{Open: func() (keystore.Private, error) { return s.open(ctx, b) }}
+	var err error
+	if keyType(b.Type) != keystore.Oct {
+		if k.Public, err = b.Public(); err != nil {
+			return k, err
+		}
+		k.Spec, err = keystore.SpecOf(k.Public)
+		return k, err
+	}
+	k.Spec, err = b.spec()
+	return k, err
 }
 
 // PutManaged writes the key of a certificate's version, under the certificate's version
@@ -159,23 +231,4 @@ func (s *Service) append(ctx context.Context, v *object.Vault, name string, x ob
 		x.Body, err = m.body()
 		return err
 	})
-}
-
-// checkOps returns the operations that a key of type t is restricted to, each once: all
-// for nil, none for an empty list.
-func checkOps(ops []Operation, t keystore.Type) ([]Operation, error) {
-	can := operationsOf(t)
-	if ops == nil {
-		return can, nil
-	}
-	checked := make([]Operation, 0, len(can))
-	for _, op := range ops {
-		if !slices.Contains(can, op) {
-			return nil, fault.New(fault.Invalid, "BadParameter", "The operation %.20q in key_ops is not one of an %s key; use some of %q.", op, t, can)
-		}
-		if !slices.Contains(checked, op) {
-			checked = append(checked, op)
-		}
-	}
-	return checked, nil
 }

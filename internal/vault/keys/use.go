@@ -2,95 +2,87 @@ package keys
 
 import (
 	"context"
-	"crypto"
-	"slices"
-	"time"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/audit"
-	"chatelaine.dev/internal/fault"
-	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/object"
 )
+
+// Input is what an operation works on: the name of an algorithm and what it takes.
+type Input struct {
+	Algorithm string
+	algorithm.Input
+}
 
 // Result is the answer of an operation and the version that gave it.
 type Result struct {
 	Entry object.Entry
-	Value []byte
+	algorithm.Output
 }
 
-// Sign signs a digest. Every use of a key, this and those below, is recorded before its
-// result is returned; a use that fails is recorded as failed.
-func (s *Service) Sign(ctx context.Context, c access.Caller, r object.Ref, algorithm string, digest []byte) (Result, error) {
-	return s.use(ctx, c, use{signing, Sign, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		private, err := k.private()
-		if err != nil {
-			return nil, err
-		}
-		return a.Sign(private, digest)
+// Sign signs a digest, or a message where the algorithm takes one. Every use of a key, this
+// and those below, is recorded before its result is returned; a use that fails is recorded
+// as failed.
+func (s *Service) Sign(ctx context.Context, c access.Caller, r object.Ref, in Input) (Result, error) {
+	return s.use(ctx, c, use{signing, algorithm.Sign, r, in}, func(a algorithm.Algorithm, k algorithm.Key) (out algorithm.Output, err error) {
+		out.Value, err = a.Sign(k, in.Input)
+		return out, err
 	})
 }
 
-// Verify reports whether sig is the key's signature of digest.
-func (s *Service) Verify(ctx context.Context, c access.Caller, r object.Ref, algorithm string, digest, sig []byte) (ok bool, err error) {
-	_, err = s.use(ctx, c, use{verifying, Verify, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		ok, err = a.Verify(k.public, digest, sig)
-		return nil, err
+// Verify reports whether sig is the key's signature of in.
+func (s *Service) Verify(ctx context.Context, c access.Caller, r object.Ref, in Input, sig []byte) (ok bool, err error) {
+	_, err = s.use(ctx, c, use{verifying, algorithm.Verify, r, in}, func(a algorithm.Algorithm, k algorithm.Key) (algorithm.Output, error) {
+		ok, err = a.Verify(k, in.Input, sig)
+		return algorithm.Output{}, err
 	})
 	return ok && err == nil, err
 }
 
-// Encrypt encrypts a short value.
-func (s *Service) Encrypt(ctx context.Context, c access.Caller, r object.Ref, algorithm string, plaintext []byte) (Result, error) {
-	return s.use(ctx, c, use{encrypt, Encrypt, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		return a.Encrypt(k.public, plaintext)
-	})
+// Encrypt encrypts a value.
+func (s *Service) Encrypt(ctx context.Context, c access.Caller, r object.Ref, in Input) (Result, error) {
+	return s.use(ctx, c, use{encrypt, algorithm.Encrypt, r, in}, encryptOf(in))
 }
 
 // Decrypt decrypts a value.
-func (s *Service) Decrypt(ctx context.Context, c access.Caller, r object.Ref, algorithm string, ciphertext []byte) (Result, error) {
-	return s.use(ctx, c, use{decrypt, Decrypt, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		return k.decrypt(a, ciphertext)
-	})
+func (s *Service) Decrypt(ctx context.Context, c access.Caller, r object.Ref, in Input) (Result, error) {
+	return s.use(ctx, c, use{decrypt, algorithm.Decrypt, r, in}, decryptOf(in))
 }
 
 // WrapKey encrypts a symmetric key.
-func (s *Service) WrapKey(ctx context.Context, c access.Caller, r object.Ref, algorithm string, plaintext []byte) (Result, error) {
-	return s.use(ctx, c, use{wrapping, WrapKey, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		return a.Encrypt(k.public, plaintext)
-	})
+func (s *Service) WrapKey(ctx context.Context, c access.Caller, r object.Ref, in Input) (Result, error) {
+	return s.use(ctx, c, use{wrapping, algorithm.WrapKey, r, in}, encryptOf(in))
 }
 
 // UnwrapKey decrypts a symmetric key.
-func (s *Service) UnwrapKey(ctx context.Context, c access.Caller, r object.Ref, algorithm string, ciphertext []byte) (Result, error) {
-	return s.use(ctx, c, use{unwrap, UnwrapKey, r, algorithm}, func(a Algorithm, k key) ([]byte, error) {
-		return k.decrypt(a, ciphertext)
-	})
+func (s *Service) UnwrapKey(ctx context.Context, c access.Caller, r object.Ref, in Input) (Result, error) {
+	return s.use(ctx, c, use{unwrap, algorithm.UnwrapKey, r, in}, decryptOf(in))
+}
+
+// work is what a use does with a key that may be used.
+type work func(a algorithm.Algorithm, k algorithm.Key) (algorithm.Output, error)
+
+func encryptOf(in Input) work {
+	return func(a algorithm.Algorithm, k algorithm.Key) (algorithm.Output, error) { return a.Encrypt(k, in.Input) }
+}
+
+func decryptOf(in Input) work {
+	return func(a algorithm.Algorithm, k algorithm.Key) (out algorithm.Output, err error) {
+		out.Value, err = a.Decrypt(k, in.Input)
+		return out, err
+	}
 }
 
 // use is one use of a key.
 type use struct {
-	record    object.Operation // in the audit trail
-	op        Operation        // in key_ops
-	ref       object.Ref
-	algorithm string
+	record object.Operation // in the audit trail
+	op     Operation        // in key_ops
+	ref    object.Ref
+	in     Input
 }
 
-// key is a key that may be used now. The private half is opened only by those who need it.
-type key struct {
-	public  crypto.PublicKey
-	private func() (keystore.Private, error)
-}
-
-func (k key) decrypt(a Algorithm, ciphertext []byte) ([]byte, error) {
-	private, err := k.private()
-	if err != nil {
-		return nil, err
-	}
-	return a.Decrypt(private, ciphertext)
-}
-
-func (s *Service) use(ctx context.Context, c access.Caller, u use, fn func(a Algorithm, k key) ([]byte, error)) (res Result, err error) {
+func (s *Service) use(ctx context.Context, c access.Caller, u use, do work) (res Result, err error) {
 	err = s.Call(ctx, c, u.record, u.ref, func(v *object.Vault) error {
 		e, err := s.Find(ctx, v, u.ref)
 		if err != nil {
@@ -103,23 +95,19 @@ func (s *Service) use(ctx context.Context, c access.Caller, u use, fn func(a Alg
 		if err := usable(e.Version, b.Ops, u.op, s.Now()); err != nil {
 			return err
 		}
-		pub, err := b.Public()
+		k, err := s.key(ctx, b)
 		if err != nil {
 			return err
 		}
-		spec, err := keystore.SpecOf(pub)
+		a, err := algorithm.Find(u.in.Algorithm, u.op, k.Spec)
 		if err != nil {
 			return err
 		}
-		a, err := FindAlgorithm(u.algorithm, u.op, spec)
+		out, err := do(a, k)
 		if err != nil {
 			return err
 		}
-		value, err := fn(a, key{pub, func() (keystore.Private, error) { return s.open(ctx, b) }})
-		if err != nil {
-			return err
-		}
-		res = Result{Entry: e, Value: value}
+		res = Result{Entry: e, Output: out}
 		done := object.Ref{Vault: u.ref.Vault, Name: u.ref.Name, Version: e.Version.ID}
 		return s.Done(ctx, c, u.record, done, map[audit.Field]string{audit.Algorithm: a.Name})
 	})
@@ -127,20 +115,4 @@ func (s *Service) use(ctx context.Context, c access.Caller, u use, fn func(a Alg
 		return Result{}, err
 	}
 	return res, nil
-}
-
-// usable says whether a version may be used now (contract §2.2). Outside its dates a key
-// protects nothing new, but what it protected before can still be read and verified.
-func usable(x object.Version, ops []Operation, op Operation, now time.Time) error {
-	switch protects := op == Sign || op == Encrypt || op == WrapKey; {
-	case !x.Enabled:
-		return fault.New(fault.Denied, "KeyDisabled", "Operation %s is not allowed on a disabled key.", op)
-	case !slices.Contains(ops, op):
-		return fault.New(fault.Denied, "KeyOperationForbidden", "Operation %s is not permitted on this key.", op)
-	case protects && !x.NotBefore.IsZero() && now.Before(x.NotBefore):
-		return fault.New(fault.Denied, "KeyNotYetValid", "Operation %s is not allowed on a key before its nbf, %s.", op, x.NotBefore.UTC().Format(time.RFC3339))
-	case protects && !x.Expires.IsZero() && !now.Before(x.Expires):
-		return fault.New(fault.Denied, "KeyExpired", "Operation %s is not allowed on a key that expired on %s.", op, x.Expires.UTC().Format(time.RFC3339))
-	}
-	return nil
 }

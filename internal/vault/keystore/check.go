@@ -3,9 +3,11 @@ package keystore
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/mldsa"
 	"crypto/rsa"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/keystore/p256k"
 )
 
 // primalityRounds leaves a chance below 4^-20 that a composite passes for a prime, even
@@ -14,14 +16,16 @@ const primalityRounds = 20
 
 // check holds an imported key to what Generate would have made. The size or curve has
 // been checked before. Messages tell what is wrong, never a value of the key.
-func check(key crypto.Signer) error {
+func check(key crypto.PrivateKey) error {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		return checkRSA(k)
 	case *ecdsa.PrivateKey:
 		return checkEC(k)
+	case *p256k.PrivateKey, *mldsa.PrivateKey, Secret:
+		return nil // these cannot be made of parts that do not belong together
 	}
-	return fault.New(fault.Invalid, "BadParameter", "The key to import is not a private key of type RSA or EC.")
+	return fault.New(fault.Invalid, "BadParameter", "The key to import is not a private key of type RSA, EC or ML-DSA, nor a symmetric key.")
 }
 
 // checkRSA wants n = p·q of two primes of the same length, far enough apart, and every

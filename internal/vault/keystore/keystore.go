@@ -1,6 +1,7 @@
-// Package keystore is where private keys live. A keystore makes, imports and uses keys;
-// the vault above it keeps the material that the keystore hands out, sealed, and never
-// looks inside. Software keeps the key itself in the material; an HSM keeps a reference.
+// Package keystore is where private and symmetric keys live. A keystore makes, imports and
+// uses keys; the vault above it keeps the material that the keystore hands out, sealed,
+// and never looks inside. Software keeps the key itself in the material; an HSM keeps a
+// reference.
 package keystore
 
 import (
@@ -11,30 +12,7 @@ import (
 	"log/slog"
 )
 
-// Type is a key type without its protection: RSA, EC, OKP.
-type Type string
-
-// The key types.
-const (
-	RSA Type = "RSA"
-	EC  Type = "EC"
-)
-
-// Spec is the key to make.
-type Spec struct {
-	Type  Type
-	Bits  int    // RSA: 2048, 3072, 4096
-	Curve string // EC: P-256, P-384, P-521
-}
-
-func (s Spec) String() string {
-	if s.Type == RSA {
-		return fmt.Sprintf("RSA %d", s.Bits)
-	}
-	return s.Curve
-}
-
-// Material is a private key as its keystore keeps it. It never prints.
+// Material is a key as its keystore keeps it. It never prints.
 type Material []byte
 
 const hidden = "[key material]"
@@ -48,15 +26,30 @@ func (Material) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 // LogValue hides the material.
 func (Material) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// Private is a private key that can be used. Every one signs; RSA keys also implement
-// crypto.Decrypter; keys whose store can give them up also implement Exporter.
+// Secret is the value of a symmetric key. It never prints.
+type Secret []byte
+
+// String hides the secret.
+func (Secret) String() string { return hidden }
+
+// Format hides the secret from every verb, %x and %d too.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// LogValue hides the secret.
+func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// Private is a key that can be used. What it can do shows in what else it implements:
+// RSA, EC and AKP keys are a crypto.Signer, RSA keys also a crypto.Decrypter, oct keys a
+// Symmetric; keys whose store can give them up are an Exporter.
 type Private interface {
-	crypto.Signer
+	// Public is the public half, or nil when there is none.
+	Public() crypto.PublicKey
 }
 
 // Exporter is a Private whose bytes may leave the store.
 type Exporter interface {
-	// Export returns *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey.
+	// Export returns *rsa.PrivateKey, *ecdsa.PrivateKey, *p256k.PrivateKey,
+	// *mldsa.PrivateKey or Secret.
 	Export() (crypto.PrivateKey, error)
 }
 
@@ -64,10 +57,25 @@ type Exporter interface {
 type Keystore interface {
 	// Name tells what protects the keys: "software", or the HSM's name.
 	Name() string
-	// Generate makes a key. fault.Invalid says which sizes and curves exist.
+	// Generate makes a key; a symmetric one has no public half, and it is nil.
+	// fault.Invalid says which sizes and curves exist.
 	Generate(ctx context.Context, s Spec) (Material, crypto.PublicKey, error)
-	// Import takes a key from outside and checks that its parts belong together.
+	// Import takes a key from outside, of the types that Export returns, and checks that
+	// its parts belong together.
 	Import(ctx context.Context, key crypto.PrivateKey) (Material, crypto.PublicKey, error)
 	// Open makes a usable key of material. fault.Unavailable when the store is away.
 	Open(ctx context.Context, m Material) (Private, error)
+}
+
+// OpenSigner opens a key that signs; a symmetric key is an error.
+func OpenSigner(ctx context.Context, s Keystore, m Material) (crypto.Signer, error) {
+	p, err := s.Open(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := p.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("open key of keystore %s: a %T does not sign", s.Name(), p)
+	}
+	return signer, nil
 }

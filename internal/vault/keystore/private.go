@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/rsa"
 	"fmt"
 	"io"
@@ -16,38 +15,34 @@ type unprintable struct{}
 func (unprintable) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 func (unprintable) LogValue() slog.Value       { return slog.StringValue(hidden) }
 
-type rsaPrivate struct {
-	unprintable
-	key *rsa.PrivateKey
-}
-
 var (
+	_ crypto.Signer    = private{}
 	_ crypto.Decrypter = rsaPrivate{}
-	_ Exporter         = rsaPrivate{}
-	_ Exporter         = ecPrivate{}
+	_ Exporter         = private{}
+	_ Exporter         = secret{}
+	_ Symmetric        = secret{}
 )
 
-func (p rsaPrivate) Public() crypto.PublicKey { return &p.key.PublicKey }
+// private is a key that signs. It hides that the standard library's keys do more.
+type private struct {
+	unprintable
+	key crypto.Signer
+}
 
-func (p rsaPrivate) Sign(rand io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+func (p private) Public() crypto.PublicKey { return p.key.Public() }
+
+func (p private) Sign(rand io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 	return p.key.Sign(rand, digest, o)
+}
+
+func (p private) Export() (crypto.PrivateKey, error) { return p.key, nil }
+
+// rsaPrivate is a key that decrypts as well.
+type rsaPrivate struct {
+	private
+	rsa *rsa.PrivateKey
 }
 
 func (p rsaPrivate) Decrypt(rand io.Reader, ciphertext []byte, o crypto.DecrypterOpts) ([]byte, error) {
-	return p.key.Decrypt(rand, ciphertext, o)
+	return p.rsa.Decrypt(rand, ciphertext, o)
 }
-
-func (p rsaPrivate) Export() (crypto.PrivateKey, error) { return p.key, nil }
-
-type ecPrivate struct {
-	unprintable
-	key *ecdsa.PrivateKey
-}
-
-func (p ecPrivate) Public() crypto.PublicKey { return &p.key.PublicKey }
-
-func (p ecPrivate) Sign(rand io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-	return p.key.Sign(rand, digest, o)
-}
-
-func (p ecPrivate) Export() (crypto.PrivateKey, error) { return p.key, nil }

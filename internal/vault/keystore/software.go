@@ -4,17 +4,19 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"fmt"
 	"runtime"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/keystore/p256k"
 )
 
 // Software makes and uses keys in this process. Its material is the key itself, as
-// PKCS #8 (RFC 5208); what protects it at rest is whoever seals the material.
+// PKCS #8 (RFC 5208), or as an ASN.1 octet string when it is symmetric; what protects it at
+// rest is whoever seals the material.
 type Software struct {
 	// Making or checking an RSA key can take seconds of one processor. Half of them
 	// are enough for it, so that callers who make keys do not starve those who use them.
@@ -48,22 +50,28 @@ func (s *Software) Generate(ctx context.Context, spec Spec) (Material, crypto.Pu
 	return pack(key)
 }
 
-func generate(spec Spec) (crypto.Signer, error) {
-	if spec.Type == RSA {
+// generate makes a key of a Spec that was checked.
+func generate(spec Spec) (crypto.PrivateKey, error) {
+	switch spec.Type {
+	case RSA:
 		return rsa.GenerateKey(rand.Reader, spec.Bits)
+	case Oct:
+		key := make(Secret, spec.Bits/8)
+		_, _ = rand.Read(key) // never fails
+		return key, nil
+	case AKP:
+		p, _ := parametersNamed(spec.Algorithm)
+		return mldsa.GenerateKey(p)
 	}
-	curve, _ := Curve(spec.Curve)
-	return ecdsa.GenerateKey(curve, rand.Reader)
+	curve, _ := CurveNamed(spec.Curve)
+	return curve.arithmetic.generate()
 }
 
-// Import takes an *rsa.PrivateKey with two primes or an *ecdsa.PrivateKey. fault.Invalid
-// when it is of another kind, weak, or its parts do not belong together.
+// Import takes an *rsa.PrivateKey with two primes, an *ecdsa.PrivateKey, a
+// *p256k.PrivateKey, an *mldsa.PrivateKey or a Secret. fault.Invalid when it is of another
+// kind, weak, or its parts do not belong together.
 func (s *Software) Import(ctx context.Context, key crypto.PrivateKey) (Material, crypto.PublicKey, error) {
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, nil, fault.New(fault.Invalid, "BadParameter", "The key to import is not a private key of type RSA or EC.")
-	}
-	if _, err := SpecOf(signer.Public()); err != nil {
+	if _, err := SpecOfKey(key); err != nil {
 		return nil, nil, err
 	}
 	done, err := s.turn(ctx)
@@ -71,23 +79,26 @@ func (s *Software) Import(ctx context.Context, key crypto.PrivateKey) (Material,
 		return nil, nil, err
 	}
 	defer done()
-	if err := check(signer); err != nil {
+	if err := check(key); err != nil {
 		return nil, nil, err
 	}
-	return pack(signer)
+	return pack(key)
 }
 
 // Open makes a usable key of what Generate or Import returned.
 func (s *Software) Open(_ context.Context, m Material) (Private, error) {
-	key, err := x509.ParsePKCS8PrivateKey(m)
+	if k, ok := parseSecret(m); ok {
+		return secret{key: k}, nil
+	}
+	key, err := ParsePKCS8(m)
 	if err != nil {
 		return nil, fmt.Errorf("open software key: %w", err)
 	}
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
-		return rsaPrivate{key: k}, nil
-	case *ecdsa.PrivateKey:
-		return ecPrivate{key: k}, nil
+		return rsaPrivate{private{key: k}, k}, nil
+	case *ecdsa.PrivateKey, *p256k.PrivateKey, *mldsa.PrivateKey:
+		return private{key: k.(crypto.Signer)}, nil
 	}
 	return nil, fmt.Errorf("open software key: material holds a %T", key)
 }
@@ -102,12 +113,4 @@ func (s *Software) turn(ctx context.Context) (done func(), err error) {
 		}
 	}
 	return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "", "The key was not made in time because many others were asked for; try again.")
-}
-
-func pack(key crypto.Signer) (Material, crypto.PublicKey, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode software key: %w", err)
-	}
-	return der, key.Public(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -19,6 +20,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/keystore/p256k"
 )
 
 func TestAKeyOpenedFromItsMaterialSigns(t *testing.T) {
@@ -38,7 +40,7 @@ func TestAKeyOpenedFromItsMaterialSigns(t *testing.T) {
 				t.Fatalf("made %v (%v), want %v", got, err, spec)
 			}
 
-			p, err := s.Open(t.Context(), m)
+			p, err := keystore.OpenSigner(t.Context(), s, m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,6 +61,31 @@ func TestAKeyOpenedFromItsMaterialSigns(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestASymmetricKeyHasNoPublicHalfAndDoesNotSign(t *testing.T) {
+	s := keystore.NewSoftware()
+	for _, bits := range []int{128, 192, 256, 384, 512} {
+		m, pub, err := s.Generate(t.Context(), keystore.Spec{Type: keystore.Oct, Bits: bits})
+		if err != nil || pub != nil {
+			t.Fatalf("%d bits: public half %v, %v", bits, pub, err)
+		}
+		p, err := s.Open(t.Context(), m)
+		if err != nil || p.Public() != nil {
+			t.Fatalf("%d bits: %v", bits, err)
+		}
+		out, err := p.(keystore.Exporter).Export()
+		if err != nil || len(out.(keystore.Secret)) != bits/8 {
+			t.Errorf("%d bits: exported %d bytes, %v", bits, len(out.(keystore.Secret)), err)
+		}
+		again, _, err := s.Import(t.Context(), out)
+		if err != nil || !bytes.Equal(again, m) {
+			t.Errorf("%d bits: imported as another key, %v", bits, err)
+		}
+		if _, err := keystore.OpenSigner(t.Context(), s, m); err == nil {
+			t.Errorf("%d bits: it signs", bits)
+		}
 	}
 }
 
@@ -100,11 +127,17 @@ func TestUnknownSpecsAreRefusedWithWhatExists(t *testing.T) {
 		{Type: keystore.RSA, Bits: 1024}:             "2048, 3072 or 4096",
 		{Type: keystore.RSA, Bits: 16384}:            "2048, 3072 or 4096",
 		{Type: keystore.RSA}:                         "2048, 3072 or 4096",
-		{Type: keystore.EC, Curve: "P-224"}:          "P-256, P-384 or P-521",
-		{Type: keystore.EC, Curve: "p-256"}:          "P-256, P-384 or P-521",
-		{Type: keystore.EC}:                          "P-256, P-384 or P-521",
-		{Type: "oct", Bits: 256}:                     "RSA or EC",
-		{Type: keystore.Type("RSA-HSM"), Bits: 2048}: "RSA or EC",
+		{Type: keystore.EC, Curve: "P-224"}:          "P-256, P-384, P-521 or P-256K",
+		{Type: keystore.EC, Curve: "p-256"}:          "P-256, P-384, P-521 or P-256K",
+		{Type: keystore.EC}:                          "P-256, P-384, P-521 or P-256K",
+		{Type: keystore.Oct}:                         "128, 192 or 256",
+		{Type: keystore.Oct, Bits: 120}:              "128, 192 or 256",
+		{Type: keystore.Oct, Bits: 130}:              "128, 192 or 256",
+		{Type: keystore.Oct, Bits: 520}:              "128, 192 or 256",
+		{Type: keystore.AKP}:                         "ML-DSA-44, ML-DSA-65 or ML-DSA-87",
+		{Type: keystore.AKP, Algorithm: "ML-DSA"}:    "ML-DSA-44, ML-DSA-65 or ML-DSA-87",
+		{Type: "OKP"}:                                "RSA, EC, oct or AKP",
+		{Type: keystore.Type("RSA-HSM"), Bits: 2048}: "RSA, EC, oct or AKP",
 	} {
 		_, _, err := keystore.NewSoftware().Generate(t.Context(), spec)
 		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
@@ -128,7 +161,11 @@ func TestNothingIsMadeForACallerWhoHasGone(t *testing.T) {
 
 func TestImportedKeysComeOutAsTheyWentIn(t *testing.T) {
 	s := keystore.NewSoftware()
-	for _, key := range []crypto.Signer{newRSA(t, 2048), newEC(t, elliptic.P256()), newEC(t, elliptic.P384()), newEC(t, elliptic.P521())} {
+	pq, err := mldsa.GenerateKey(mldsa.MLDSA65())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []crypto.Signer{newRSA(t, 2048), newEC(t, elliptic.P256()), newEC(t, elliptic.P384()), newEC(t, elliptic.P521()), p256k.Generate(), pq} {
 		m, pub, err := s.Import(t.Context(), key)
 		if err != nil {
 			t.Fatalf("%T: %v", key, err)
@@ -182,6 +219,9 @@ func TestImportRefusesKeysWhosePartsDoNotBelongTogether(t *testing.T) {
 		"RSA of 1024 bits":    newRSA(t, 1024),
 		"RSA of 2056 bits":    newRSA(t, 2056),
 		"EC P-224":            newEC(t, elliptic.P224()),
+		"a short secret":      keystore.Secret(make([]byte, 15)),
+		"a long secret":       keystore.Secret(make([]byte, 65)),
+		"plain bytes":         make([]byte, 32),
 		"n of another key":    change(func(k *rsa.PrivateKey) { k.N = other.N }),
 		"d of another key":    change(func(k *rsa.PrivateKey) { k.D = other.D }),
 		"d + 2":               change(func(k *rsa.PrivateKey) { k.D = plus(k.D, 2) }),
@@ -230,7 +270,10 @@ func TestImportAcceptsPrecomputedValuesThatFit(t *testing.T) {
 
 func TestKeysAndMaterialNeverPrint(t *testing.T) {
 	s := keystore.NewSoftware()
-	for _, spec := range []keystore.Spec{{Type: keystore.RSA, Bits: 2048}, {Type: keystore.EC, Curve: "P-256"}} {
+	for _, spec := range []keystore.Spec{
+		{Type: keystore.RSA, Bits: 2048}, {Type: keystore.EC, Curve: "P-256"}, {Type: keystore.EC, Curve: "P-256K"},
+		{Type: keystore.Oct, Bits: 256}, {Type: keystore.AKP, Algorithm: "ML-DSA-44"},
+	} {
 		m, _, err := s.Generate(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ func (d door) create(ctx context.Context, q *wire.Request) (wire.Response, error
 		Size          int               `json:"key_size"`
 		Exponent      int               `json:"public_exponent"`
 		Curve         string            `json:"crv"`
+		Algorithm     string            `json:"alg"`
 		Ops           []keys.Operation  `json:"key_ops"`
 		Attributes    *attributes       `json:"attributes"`
 		Tags          map[string]string `json:"tags"`
@@ -24,7 +25,7 @@ func (d door) create(ctx context.Context, q *wire.Request) (wire.Response, error
 		return wire.Response{}, err
 	}
 	e, err := d.s.Create(ctx, q.Caller, q.Ref(), keys.CreateRequest{
-		Type: in.Type, Bits: in.Size, Exponent: in.Exponent, Curve: in.Curve, Ops: in.Ops,
+		Type: in.Type, Bits: in.Size, Exponent: in.Exponent, Curve: in.Curve, Algorithm: in.Algorithm, Ops: in.Ops,
 		Exposure: in.Attributes.exposure(in.ReleasePolicy), Attributes: in.Attributes.set(in.Tags),
 	})
 	return answer(q, e, err)

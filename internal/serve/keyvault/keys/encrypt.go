@@ -6,6 +6,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -23,16 +24,18 @@ func (d door) decrypt(ctx context.Context, q *wire.Request) (wire.Response, erro
 }
 
 // operation is one of the service's that takes a value and gives another.
-type operation func(ctx context.Context, c access.Caller, r object.Ref, algorithm string, value []byte) (keys.Result, error)
+type operation func(ctx context.Context, c access.Caller, r object.Ref, in keys.Input) (keys.Result, error)
 
 // operationResult is KeyOperationResult. IV, tag and additional data belong to AES keys.
 type operationResult struct {
 	ID    string     `json:"kid"`
 	Value keys.Bytes `json:"value"`
+	IV    keys.Bytes `json:"iv,omitempty"`
+	Tag   keys.Bytes `json:"tag,omitempty"`
+	AAD   keys.Bytes `json:"aad,omitempty"`
 }
 
-// operate decodes KeyOperationsParameters or KeySignParameters, runs an operation and
-// encodes its result.
+// operate decodes KeyOperationsParameters, runs an operation and encodes its result.
 func operate(ctx context.Context, q *wire.Request, run operation) (wire.Response, error) {
 	var in struct {
 		Algorithm string      `json:"alg"`
@@ -47,13 +50,18 @@ func operate(ctx context.Context, q *wire.Request, run operation) (wire.Response
 	if in.Algorithm == "" || in.Value == nil {
 		return wire.Response{}, fault.New(fault.Invalid, "BadParameter", "The parameters alg and value are required.")
 	}
-	if len(in.IV)+len(in.AAD)+len(in.Tag) > 0 {
-		// To ignore them would let a client believe that its aad is authenticated.
-		return wire.Response{}, fault.New(fault.Invalid, "BadParameter", "The parameters iv, aad and tag belong to AES keys; leave them out for RSA and EC.")
-	}
-	r, err := run(ctx, q.Caller, q.Ref(), in.Algorithm, *in.Value)
+	r, err := run(ctx, q.Caller, q.Ref(), keys.Input{
+		Algorithm: in.Algorithm, Input: algorithm.Input{Value: *in.Value, IV: in.IV, AAD: in.AAD, Tag: in.Tag},
+	})
+	return result(q, r, err)
+}
+
+// result is a KeyOperationResult, or err.
+func result(q *wire.Request, r keys.Result, err error) (wire.Response, error) {
 	if err != nil {
 		return wire.Response{}, err
 	}
-	return wire.Response{Body: operationResult{ID: q.ID(object.Keys, r.Entry.Head.Name, r.Entry.Version.ID), Value: r.Value}}, nil
+	return wire.Response{Body: operationResult{
+		ID: q.ID(object.Keys, r.Entry.Head.Name, r.Entry.Version.ID), Value: r.Value, IV: r.IV, Tag: r.Tag, AAD: r.AAD,
+	}}, nil
 }

@@ -56,6 +56,7 @@ type attributes struct {
 	wire.Attributes
 	Exportable  *bool  `json:"exportable,omitempty"`
 	HSMPlatform string `json:"hsmPlatform,omitempty"`
+	KeySize     int    `json:"key_size,omitempty"` // bits of a symmetric key
 }
 
 // set is what a client wants of a version; a may be nil.
@@ -130,5 +131,5 @@ func itemOf(q *wire.Request, e object.Entry, version string) (item, error) {
 
 func attributesOf(e object.Entry, d keys.Details) attributes {
 	never := false
-	return attributes{Attributes: wire.AttributesOf(e), Exportable: &never, HSMPlatform: d.HSMPlatform()}
+	return attributes{Attributes: wire.AttributesOf(e), Exportable: &never, HSMPlatform: d.HSMPlatform(), KeySize: d.Bits}
 }

@@ -50,6 +50,9 @@ func describeKey(pub crypto.PublicKey) (*KeyProperties, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.CheckX509(); err != nil {
+		return nil, err
+	}
 	if s.Type == keystore.EC {
 		bits := map[string]int{"P-256": 256, "P-384": 384, "P-521": 521}[s.Curve]
 		return &KeyProperties{Type: ecType, Size: bits, Curve: s.Curve}, nil
