@@ -189,12 +189,16 @@ func (s *Service) OpenVersion(ctx context.Context, x object.Version) (keystore.P
 
 func (s *Service) open(ctx context.Context, b body) (keystore.Private, error) {
 	if len(b.Material) == 0 {
-		return nil, fault.New(fault.Denied, "KeyOperationForbidden", "Only the public half of the key is here; its private half was never imported.")
+		return nil, errPublicOnly()
 	}
 	if b.Store != s.store.Name() {
 		return nil, fault.New(fault.Unavailable, "", "The key lives in %q, which is not connected; ask the operator.", b.Store)
 	}
 	return s.store.Open(ctx, b.Material)
+}
+
+func errPublicOnly() error {
+	return fault.New(fault.Denied, "KeyOperationForbidden", "Only the public half of the key is here; its private half was never imported.")
 }
 
 // key is the key of a body as algorithms take it.

@@ -13,11 +13,14 @@ func (s *Service) Successor(ctx context.Context, x object.Version) (Made, error)
 	if err != nil {
 		return Made{}, err
 	}
-	spec, err := b.spec()
+	n, err := b.nature()
 	if err != nil {
 		return Made{}, err
 	}
-	return s.Make(ctx, b.Type, spec.Bits, spec.Curve, b.Ops)
+	if n.publicOnly {
+		return Made{}, errPublicOnly()
+	}
+	return s.Make(ctx, Wanted{Type: b.Type, Bits: n.spec.Bits, Curve: n.spec.Curve, Algorithm: n.spec.Algorithm, Ops: b.Ops})
 }
 
 // Append writes a version of a key that belongs to no certificate, inside the transaction

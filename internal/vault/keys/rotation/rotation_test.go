@@ -51,7 +51,7 @@ func ref(name string) object.Ref { return object.Ref{Vault: vaulttest.Vault, Nam
 
 func (h *house) create(t *testing.T, name string, a object.Attributes) object.Entry {
 	t.Helper()
-	e, err := h.keys.Create(t.Context(), h.Caller, ref(name), keys.CreateRequest{Type: "EC-HSM", Curve: "P-384", Ops: []keys.Operation{keys.Sign}, Attributes: a})
+	e, err := h.keys.Create(t.Context(), h.Caller, ref(name), keys.CreateRequest{Type: "EC-HSM", Curve: "P-384", Ops: []keys.Operation{"sign"}, Attributes: a})
 	if err != nil {
 		t.Fatal(err)
 	}
