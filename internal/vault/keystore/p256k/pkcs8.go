@@ -14,9 +14,9 @@ func oidPublicKey() encoding.ObjectIdentifier {
 func oidCurve() encoding.ObjectIdentifier { return encoding.ObjectIdentifier{1, 3, 132, 0, 10} }
 
 // The fields of an ECPrivateKey that may be missing.
-var (
-	parameters = asn1.Tag(0).ContextSpecific().Constructed()
-	publicKey  = asn1.Tag(1).ContextSpecific().Constructed()
+const (
+	parameters = asn1.Tag(0xa0) // [0]
+	publicKey  = asn1.Tag(0xa1) // [1]
 )
 
 // MarshalPKCS8 writes a private key as crypto/x509 writes those of its curves: PKCS #8
