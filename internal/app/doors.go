@@ -52,7 +52,7 @@ func (a *App) KeyVaultOperations() []wire.Operation {
 
 // ManagedHSMOperations are the routes that only a Managed HSM has.
 func (a *App) ManagedHSMOperations() []wire.Operation {
-	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles})
+	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles, Settings: a.HSMSettings})
 }
 
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {

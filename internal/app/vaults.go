@@ -10,6 +10,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/hsm/role"
+	"chatelaine.dev/internal/vault/hsm/setting"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
@@ -29,7 +30,8 @@ type vaultFloor struct {
 	Certificates *certificates.Service
 	Issuers      *issuer.Service
 	Contacts     *contact.Service
-	Roles        *role.Service // of the Managed HSMs
+	Roles        *role.Service // of the managed HSMs
+	HSMSettings  *setting.Service
 }
 
 // entryMemory bounds the opened objects that are kept in memory, in bytes.
@@ -48,7 +50,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	}
 	roles := role.New(d, store)
 	d.Local = roles
-	f := &vaultFloor{Roles: roles, keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d)}
+	f := &vaultFloor{Roles: roles, keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d), HSMSettings: setting.New(d)}
 	f.Vaults.Founded = roles.Appoint
 	f.Keys = keys.New(d, f.keystore)
 	f.Rotation = rotation.New(d, f.Keys)

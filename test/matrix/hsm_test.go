@@ -26,6 +26,10 @@ var hsmNeeds = map[string]row{
 	"RoleAssignmentGet":    {"roleAssignments/read/action", ""},
 	"RoleAssignmentDelete": {"roleAssignments/delete/action", ""},
 	"RoleAssignmentList":   {"roleAssignments/read/action", ""},
+
+	"SettingList":   {"settings/read/action", ""},
+	"SettingGet":    {"settings/read/action", ""},
+	"SettingUpdate": {"settings/write/action", `{"value":"true"}`},
 }
 
 // hsmKeyNeeds says what the routes of keys need in a Managed HSM.

@@ -10,17 +10,23 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/hsm/role"
+	hsmsetting "chatelaine.dev/internal/vault/hsm/setting"
 )
 
 // Deps are the services behind the routes.
 type Deps struct {
-	Roles *role.Service
+	Roles    *role.Service
+	Settings *hsmsetting.Service
 }
 
 // Operations are the routes.
 func Operations(d Deps) []wire.Operation {
 	s := door{d}
-	var list []wire.Operation
+	list := []wire.Operation{
+		{Name: "SettingList", Method: "GET", Path: "/settings", Handle: s.getSettings},
+		{Name: "SettingGet", Method: "GET", Path: "/settings/{name}", Handle: s.getSetting},
+		{Name: "SettingUpdate", Method: "PATCH", Path: "/settings/{name}", Handle: s.updateSetting},
+	}
 	list = append(list, scoped("RoleDefinitionSet", "PUT", "/roleDefinitions/{version}", s.setRoleDefinition)...)
 	list = append(list, scoped("RoleDefinitionGet", "GET", "/roleDefinitions/{version}", s.getRoleDefinition)...)
 	list = append(list, scoped("RoleDefinitionDelete", "DELETE", "/roleDefinitions/{version}", s.deleteRoleDefinition)...)

@@ -25,6 +25,7 @@ import (
 	"chatelaine.dev/internal/serve/keyvault"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/hsm/hsmtest"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/vaulttest"
 )
@@ -61,8 +62,28 @@ func Do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
+// StartHSM serves the operations of one new managed HSM, whose Administrator the caller is.
+func StartHSM(t *testing.T, operations func(*hsmtest.World) []wire.Operation) http.Handler {
+	t.Helper()
+	w := hsmtest.New(t, storagetest.SQLite(t))
+	door := keyvault.New(keyvault.Deps{
+		Domain: "example.com", Authority: func(base string) string { return base + "/adfs" },
+		Tokens: anyone{w.Caller}, Operations: operations(w),
+	})
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		r.Host = strings.Replace(r.Host, vaulttest.Vault, hsmtest.HSM, 1)
+		door.ServeHTTP(rw, r)
+	})
+}
+
 // Play plays every story of testdata, each against a vault of its own.
 func Play(t *testing.T, operations func(object.Deps) []wire.Operation) {
+	t.Helper()
+	PlayAgainst(t, func(t *testing.T) http.Handler { return Start(t, operations) })
+}
+
+// PlayAgainst plays every story of testdata, each against what start makes for it.
+func PlayAgainst(t *testing.T, start func(*testing.T) http.Handler) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -74,7 +95,7 @@ func Play(t *testing.T, operations func(object.Deps) []wire.Operation) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, Start(t, operations), txtar.Parse(want))
+			got := play(t, start(t), txtar.Parse(want))
 			if *update {
 				if err := os.WriteFile(name, got, 0o600); err != nil {
 					t.Fatal(err)
@@ -116,8 +137,10 @@ func play(t *testing.T, h http.Handler, story *txtar.Archive) []byte {
 func answer(t *testing.T, request string, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	var out bytes.Buffer
-	if location := w.Header().Get("Location"); location != "" {
-		fmt.Fprintf(&out, "Location: %s\nRetry-After: %s\n", location, w.Header().Get("Retry-After"))
+	for _, name := range []string{"Location", "Azure-AsyncOperation"} {
+		if address := w.Header().Get(name); address != "" {
+			fmt.Fprintf(&out, "%s: %s\nRetry-After: %s\n", name, address, w.Header().Get("Retry-After"))
+		}
 	}
 	if w.Body.Len() > 0 {
 		if err := json.Indent(&out, w.Body.Bytes(), "", "  "); err != nil {

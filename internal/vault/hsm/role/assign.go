@@ -128,12 +128,12 @@ func (s *snapshot) accepts(a Assignment) error {
 func (s *Service) Unassign(ctx context.Context, c access.Caller, vault string, at access.Scope, id string) (a Assignment, err error) {
 	op := operation("RoleAssignmentDelete", "roleAssignments/delete/action", at)
 	err = s.Call(ctx, c, vault, op, func(v *object.Vault) error {
-		id, ok := guid(id)
+		key, ok := guid(id)
 		if !ok {
 			return assignmentNotFound(id)
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {
-			err := s.remove(ctx, v, object.RoleAssignments, id, func(now *snapshot) (any, error) {
+			err := s.remove(ctx, v, object.RoleAssignments, key, func(now *snapshot) (any, error) {
 				a, err = now.dispensable(at, id)
 				return a, err
 			})

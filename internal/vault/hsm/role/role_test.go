@@ -13,65 +13,24 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
-	"chatelaine.dev/internal/storage/vaultdb"
-	"chatelaine.dev/internal/vault"
+	"chatelaine.dev/internal/vault/hsm/hsmtest"
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/keys"
-	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
 	"chatelaine.dev/internal/vault/vaulttest"
 )
 
-// world is an HSM with its services. Its maker is f.Caller.
-type world struct {
-	*vaulttest.Floor
-	roles *role.Service
-	keys  *keys.Service
-}
+const hsmName = hsmtest.HSM
 
-const hsmName = "safe"
+type world struct{ *hsmtest.World }
 
-func start(t *testing.T, db *storage.DB) *world {
-	t.Helper()
-	f := vaulttest.New(t, db)
-	w := &world{Floor: f, roles: role.New(f.Deps, vaultdb.New(db))}
-	f.Deps.Local = w.roles
-	w.keys = keys.New(f.Deps, keystore.NewSoftware())
-	vaults := vault.New(f.Deps)
-	vaults.Founded = w.roles.Appoint
-	if _, err := vaults.Create(t.Context(), f.Caller, hsmName, object.Settings{Kind: object.ManagedHSM}); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-// node is the roles as another process sees them.
-func (w *world) node() *role.Service {
-	d := w.Deps
-	s := vaultdb.New(w.DB)
-	d.Vaults = object.NewVaults(object.Config{Vaults: s, Rows: s, Dues: s, Root: w.Root, Now: w.Time})
-	return role.New(d, s)
-}
-
-func someone() access.Caller {
-	id := uuid.NewV4().String()
-	return access.Caller{Principal: id, Name: id[:8], Address: "127.0.0.1"}
-}
-
-func (w *world) assign(t *testing.T, c access.Caller, roleID string, at access.Scope) role.Assignment {
-	t.Helper()
-	a, err := w.roles.Assign(t.Context(), w.Caller, hsmName, role.Assignment{ID: uuid.NewV4().String(), Principal: c.Principal, Role: roleID, Scope: at})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
+func start(t *testing.T, db *storage.DB) world { return world{hsmtest.New(t, db)} }
 
 func ref(name string) object.Ref { return object.Ref{Vault: hsmName, Name: name} }
 
-func (w *world) create(ctx context.Context, c access.Caller, name string) error {
-	_, err := w.keys.Create(ctx, c, ref(name), keys.CreateRequest{Type: "EC"})
+func (w world) create(ctx context.Context, c access.Caller, name string) error {
+	_, err := w.Keys.Create(ctx, c, ref(name), keys.CreateRequest{Type: "EC"})
 	return err
 }
 
@@ -79,7 +38,7 @@ func TestWhoeverMakesAnHSMIsItsAdministratorAndUsesNoKey(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		w := start(t, db)
 
-		list, err := w.roles.Assignments(t.Context(), w.Caller, hsmName, "/", "")
+		list, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", "")
 
 		if err != nil || len(list) != 1 || list[0].Principal != w.Caller.Principal || list[0].Role != role.Administrator || list[0].Scope != "/" {
 			t.Fatalf("assignments %+v, %v", list, err)
@@ -93,22 +52,22 @@ func TestWhoeverMakesAnHSMIsItsAdministratorAndUsesNoKey(t *testing.T) {
 // The guard of the floor allows everything, as roles of the control plane could.
 func TestControlPlaneRolesDoNotReachIntoAnHSM(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	c := someone()
+	c := hsmtest.Someone()
 
 	if err := w.create(t.Context(), c, "a"); !fault.HasCode(err, access.CodeForbidden) {
 		t.Errorf("without a local role a key was made: %v", err)
 	}
-	if _, err := w.roles.Assignments(t.Context(), c, hsmName, "/", ""); !fault.Is(err, fault.Denied) {
+	if _, err := w.Roles.Assignments(t.Context(), c, hsmName, "/", ""); !fault.Is(err, fault.Denied) {
 		t.Errorf("without a local role the assignments were listed: %v", err)
 	}
 }
 
 func TestLocalRoleHoldsAtItsScopeAndBelow(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	everywhere, keysOnly, oneKey := someone(), someone(), someone()
-	w.assign(t, everywhere, role.CryptoUser, "/")
-	w.assign(t, keysOnly, role.CryptoUser, "/keys")
-	w.assign(t, oneKey, role.CryptoUser, "/keys/mine")
+	everywhere, keysOnly, oneKey := hsmtest.Someone(), hsmtest.Someone(), hsmtest.Someone()
+	w.Assign(t, everywhere, role.CryptoUser, "/")
+	w.Assign(t, keysOnly, role.CryptoUser, "/keys")
+	w.Assign(t, oneKey, role.CryptoUser, "/keys/mine")
 
 	for _, c := range []struct {
 		who  access.Caller
@@ -121,13 +80,13 @@ func TestLocalRoleHoldsAtItsScopeAndBelow(t *testing.T) {
 			t.Errorf("%s makes %s: %v, want %v", c.who.Name, c.name, err, c.may)
 		}
 	}
-	if _, err := w.keys.List(t.Context(), keysOnly, hsmName, object.Page{Limit: 25}); err != nil {
+	if _, err := w.Keys.List(t.Context(), keysOnly, hsmName, object.Page{Limit: 25}); err != nil {
 		t.Errorf("list with a role at /keys: %v", err)
 	}
-	if _, err := w.keys.List(t.Context(), oneKey, hsmName, object.Page{Limit: 25}); !fault.Is(err, fault.Denied) {
+	if _, err := w.Keys.List(t.Context(), oneKey, hsmName, object.Page{Limit: 25}); !fault.Is(err, fault.Denied) {
 		t.Errorf("list with a role at one key: %v", err)
 	}
-	if _, err := w.roles.Assignments(t.Context(), keysOnly, hsmName, "/", ""); !fault.Is(err, fault.Denied) {
+	if _, err := w.Roles.Assignments(t.Context(), keysOnly, hsmName, "/", ""); !fault.Is(err, fault.Denied) {
 		t.Errorf("a role at /keys read assignments at /: %v", err)
 	}
 }
@@ -145,14 +104,14 @@ func TestHSMHasKeysAndNothingElse(t *testing.T) {
 func TestOnlyAnHSMHasRolesOfItsOwn(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
 
-	_, err := w.roles.Assignments(t.Context(), w.Caller, vaulttest.Vault, "/", "")
+	_, err := w.Roles.Assignments(t.Context(), w.Caller, vaulttest.Vault, "/", "")
 	if !fault.Is(err, fault.NotFound) {
 		t.Errorf("a key vault: %v", err)
 	}
 
 	w.Deny("Chatelaine/vaults/read")
-	_, vaultErr := w.roles.Assignments(t.Context(), w.Caller, vaulttest.Vault, "/", "")
-	_, noneErr := w.roles.Assignments(t.Context(), w.Caller, "nothing", "/", "")
+	_, vaultErr := w.Roles.Assignments(t.Context(), w.Caller, vaulttest.Vault, "/", "")
+	_, noneErr := w.Roles.Assignments(t.Context(), w.Caller, "nothing", "/", "")
 	if !fault.Is(vaultErr, fault.Denied) || !fault.Is(noneErr, fault.Denied) {
 		t.Errorf("whoever may not see vaults is told: %v, %v", vaultErr, noneErr)
 	}
@@ -161,18 +120,18 @@ func TestOnlyAnHSMHasRolesOfItsOwn(t *testing.T) {
 func TestChangeOfRolesShowsAtOnceAndElsewhereWithinSeconds(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		w := start(t, db)
-		c := someone()
-		other := w.node()
+		c := hsmtest.Someone()
+		other := w.Node()
 		read := func(s *role.Service) error {
 			_, err := s.Assignments(t.Context(), c, hsmName, "/", "")
 			return err
 		}
-		if read(w.roles) == nil || read(other) == nil {
+		if read(w.Roles) == nil || read(other) == nil {
 			t.Fatal("allowed without a role")
 		}
 
-		a := w.assign(t, c, "4bd23610-cdcf-4971-bdee-bdc562cc28e4", "/")
-		if err := read(w.roles); err != nil {
+		a := w.Assign(t, c, "4bd23610-cdcf-4971-bdee-bdc562cc28e4", "/")
+		if err := read(w.Roles); err != nil {
 			t.Errorf("here, at once: %v", err)
 		}
 		w.Advance(3 * time.Second)
@@ -180,10 +139,10 @@ func TestChangeOfRolesShowsAtOnceAndElsewhereWithinSeconds(t *testing.T) {
 			t.Errorf("elsewhere, after three seconds: %v", err)
 		}
 
-		if _, err := w.roles.Unassign(t.Context(), w.Caller, hsmName, "/", a.ID); err != nil {
+		if _, err := w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/", a.ID); err != nil {
 			t.Fatal(err)
 		}
-		if read(w.roles) == nil {
+		if read(w.Roles) == nil {
 			t.Error("here the role still holds")
 		}
 		w.Advance(3 * time.Second)
@@ -196,8 +155,8 @@ func TestChangeOfRolesShowsAtOnceAndElsewhereWithinSeconds(t *testing.T) {
 // Whoever can write to the database puts back what was taken away.
 func TestRevokedAssignmentDoesNotComeBack(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	c := someone()
-	a := w.assign(t, c, role.CryptoUser, "/")
+	c := hsmtest.Someone()
+	a := w.Assign(t, c, role.CryptoUser, "/")
 	exec := func(q string, args ...any) {
 		t.Helper()
 		if _, err := w.DB.Exec(t.Context(), q, args...); err != nil {
@@ -205,12 +164,12 @@ func TestRevokedAssignmentDoesNotComeBack(t *testing.T) {
 		}
 	}
 	exec(`CREATE TEMP TABLE kept AS SELECT * FROM objects WHERE name = '` + a.ID + `'`)
-	if _, err := w.roles.Unassign(t.Context(), w.Caller, hsmName, "/", a.ID); err != nil {
+	if _, err := w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/", a.ID); err != nil {
 		t.Fatal(err)
 	}
 
 	exec(`INSERT INTO objects SELECT * FROM kept`)
-	_, err := w.node().Assignments(t.Context(), c, hsmName, "/", "")
+	_, err := w.Node().Assignments(t.Context(), c, hsmName, "/", "")
 
 	if !errors.Is(err, object.ErrReplayed) {
 		t.Errorf("an assignment came back: %v", err)
@@ -219,32 +178,32 @@ func TestRevokedAssignmentDoesNotComeBack(t *testing.T) {
 
 func TestLastAdministratorStays(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	list, err := w.roles.Assignments(t.Context(), w.Caller, hsmName, "/", "")
+	list, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	_, err = w.roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID)
+	_, err = w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID)
 	if !fault.HasCode(err, "LastAdministrator") {
 		t.Errorf("the last Administrator: %v", err)
 	}
 
-	w.assign(t, someone(), role.Administrator, "/keys") // does not rule the HSM
-	if _, err = w.roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID); !fault.HasCode(err, "LastAdministrator") {
+	w.Assign(t, hsmtest.Someone(), role.Administrator, "/keys") // does not rule the HSM
+	if _, err = w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID); !fault.HasCode(err, "LastAdministrator") {
 		t.Errorf("beside an Administrator of the keys: %v", err)
 	}
-	w.assign(t, someone(), role.Administrator, "/")
-	if _, err = w.roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID); err != nil {
+	w.Assign(t, hsmtest.Someone(), role.Administrator, "/")
+	if _, err = w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/", list[0].ID); err != nil {
 		t.Errorf("beside another: %v", err)
 	}
 }
 
 func TestCustomRoleGrantsWhatItNamesAndCannotGoWhileHeld(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	c := someone()
+	c := hsmtest.Someone()
 	define := func(data, not []access.Action) role.Definition {
 		t.Helper()
-		d, err := w.roles.Define(t.Context(), w.Caller, hsmName, "/", role.Definition{
+		d, err := w.Roles.Define(t.Context(), w.Caller, hsmName, "/", role.Definition{
 			ID: "6F1A2B3C-0000-4000-8000-000000000001", Name: "signer",
 			Permissions: []role.Permission{{DataActions: data, NotDataActions: not}},
 		})
@@ -254,25 +213,25 @@ func TestCustomRoleGrantsWhatItNamesAndCannotGoWhileHeld(t *testing.T) {
 		return d
 	}
 	d := define([]access.Action{"microsoft.keyvault/MANAGEDHSM/keys/create", "Microsoft.KeyVault/managedHsm/keys/delete"}, []access.Action{"Microsoft.KeyVault/managedHsm/keys/delete"})
-	a := w.assign(t, c, d.ID, "/keys")
+	a := w.Assign(t, c, d.ID, "/keys")
 
 	if err := w.create(t.Context(), c, "a"); err != nil {
 		t.Errorf("what it names: %v", err)
 	}
-	if _, err := w.keys.Delete(t.Context(), c, ref("a")); !fault.Is(err, fault.Denied) {
+	if _, err := w.Keys.Delete(t.Context(), c, ref("a")); !fault.Is(err, fault.Denied) {
 		t.Errorf("what it excepts: %v", err)
 	}
-	if _, err := w.roles.Undefine(t.Context(), w.Caller, hsmName, "/", d.ID); !fault.HasCode(err, "RoleDefinitionHasAssignments") {
+	if _, err := w.Roles.Undefine(t.Context(), w.Caller, hsmName, "/", d.ID); !fault.HasCode(err, "RoleDefinitionHasAssignments") {
 		t.Errorf("deleted while held: %v", err)
 	}
 	define([]access.Action{"Microsoft.KeyVault/managedHsm/keys/read/action"}, nil)
 	if err := w.create(t.Context(), c, "b"); !fault.Is(err, fault.Denied) {
 		t.Errorf("what it no longer names: %v", err)
 	}
-	if _, err := w.roles.Unassign(t.Context(), w.Caller, hsmName, "/keys", a.ID); err != nil {
+	if _, err := w.Roles.Unassign(t.Context(), w.Caller, hsmName, "/keys", a.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.roles.Undefine(t.Context(), w.Caller, hsmName, "/", d.ID); err != nil {
+	if _, err := w.Roles.Undefine(t.Context(), w.Caller, hsmName, "/", d.ID); err != nil {
 		t.Errorf("deleted when nobody holds it: %v", err)
 	}
 }
@@ -288,14 +247,14 @@ func TestRolesThatCannotBeKeptAreRefused(t *testing.T) {
 		"a vault's action": {ID: id, Permissions: []role.Permission{{DataActions: []access.Action{"Microsoft.KeyVault/vaults/keys/read"}}}},
 		"scope of a key":   {ID: id, AssignableScopes: []access.Scope{"/keys/a"}},
 	} {
-		if _, err := w.roles.Define(t.Context(), w.Caller, hsmName, "/", d); !fault.Is(err, fault.Invalid) {
+		if _, err := w.Roles.Define(t.Context(), w.Caller, hsmName, "/", d); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.roles.Define(t.Context(), w.Caller, hsmName, "/keys", role.Definition{ID: id}); !fault.Is(err, fault.Invalid) {
+	if _, err := w.Roles.Define(t.Context(), w.Caller, hsmName, "/keys", role.Definition{ID: id}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("defined at /keys: %v", err)
 	}
-	keysOnly, err := w.roles.Define(t.Context(), w.Caller, hsmName, "/", role.Definition{ID: id, AssignableScopes: []access.Scope{"/keys"}})
+	keysOnly, err := w.Roles.Define(t.Context(), w.Caller, hsmName, "/", role.Definition{ID: id, AssignableScopes: []access.Scope{"/keys"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +265,7 @@ func TestRolesThatCannotBeKeptAreRefused(t *testing.T) {
 		"no role":              {ID: id, Principal: "p", Scope: "/"},
 		"not assignable there": {ID: id, Principal: "p", Role: keysOnly.ID, Scope: "/"},
 	} {
-		if _, err := w.roles.Assign(t.Context(), w.Caller, hsmName, a); !fault.Is(err, fault.Invalid) {
+		if _, err := w.Roles.Assign(t.Context(), w.Caller, hsmName, a); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -314,33 +273,33 @@ func TestRolesThatCannotBeKeptAreRefused(t *testing.T) {
 
 func TestAssignmentIsMadeOnceAndNeverChanged(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	c := someone()
-	a := w.assign(t, c, role.CryptoUser, "/keys")
+	c := hsmtest.Someone()
+	a := w.Assign(t, c, role.CryptoUser, "/keys")
 
-	if _, err := w.roles.Assign(t.Context(), w.Caller, hsmName, a); err != nil {
+	if _, err := w.Roles.Assign(t.Context(), w.Caller, hsmName, a); err != nil {
 		t.Errorf("the same once more: %v", err)
 	}
 	again := a
 	again.ID = uuid.NewV4().String()
-	if _, err := w.roles.Assign(t.Context(), w.Caller, hsmName, again); !fault.HasCode(err, "RoleAssignmentExists") {
+	if _, err := w.Roles.Assign(t.Context(), w.Caller, hsmName, again); !fault.HasCode(err, "RoleAssignmentExists") {
 		t.Errorf("the same under another name: %v", err)
 	}
 	changed := a
 	changed.Role = role.Administrator
-	if _, err := w.roles.Assign(t.Context(), w.Caller, hsmName, changed); !fault.HasCode(err, "RoleAssignmentUpdateNotPermitted") {
+	if _, err := w.Roles.Assign(t.Context(), w.Caller, hsmName, changed); !fault.HasCode(err, "RoleAssignmentUpdateNotPermitted") {
 		t.Errorf("another role under that name: %v", err)
 	}
-	if _, err := w.roles.Assignment(t.Context(), w.Caller, hsmName, "/", a.ID); !fault.HasCode(err, "RoleAssignmentNotFound") {
+	if _, err := w.Roles.Assignment(t.Context(), w.Caller, hsmName, "/", a.ID); !fault.HasCode(err, "RoleAssignmentNotFound") {
 		t.Errorf("found at another scope: %v", err)
 	}
 }
 
 func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
-	c := someone()
-	global := w.assign(t, c, role.CryptoUser, "/")
-	all := w.assign(t, c, role.CryptoUser, "/keys")
-	one := w.assign(t, someone(), role.CryptoUser, "/keys/a")
+	c := hsmtest.Someone()
+	global := w.Assign(t, c, role.CryptoUser, "/")
+	all := w.Assign(t, c, role.CryptoUser, "/keys")
+	one := w.Assign(t, hsmtest.Someone(), role.CryptoUser, "/keys/a")
 
 	for _, x := range []struct {
 		at     access.Scope
@@ -355,7 +314,7 @@ func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 		{"/", "principalId eq " + c.Principal, []string{global.ID, all.ID}},
 		{"/keys/a", "atScope() and assignedTo('" + c.Principal + "')", []string{global.ID, all.ID}},
 	} {
-		list, err := w.roles.Assignments(t.Context(), w.Caller, hsmName, x.at, x.filter)
+		list, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, x.at, x.filter)
 		if err != nil {
 			t.Fatalf("%s %s: %v", x.at, x.filter, err)
 		}
@@ -371,11 +330,11 @@ func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 			t.Errorf("at %s, %q: %v, want %v", x.at, x.filter, got, x.want)
 		}
 	}
-	if _, err := w.roles.Assignments(t.Context(), w.Caller, hsmName, "/", "name eq 'x'"); !fault.Is(err, fault.Invalid) {
+	if _, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", "name eq 'x'"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a filter that is not understood: %v", err)
 	}
 	for filter, want := range map[string]int{"": 9, "atScopeAndBelow()": 9, "type eq 'CustomRole'": 0, "type eq 'AKVBuiltInRole'": 9, "roleName eq 'Managed HSM Administrator'": 1} {
-		list, err := w.roles.Definitions(t.Context(), w.Caller, hsmName, "/", filter)
+		list, err := w.Roles.Definitions(t.Context(), w.Caller, hsmName, "/", filter)
 		if err != nil || len(list) != want {
 			t.Errorf("definitions %q: %d, %v, want %d", filter, len(list), err, want)
 		}
@@ -385,7 +344,7 @@ func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 func TestRefusalsOfAnHSMAreRecorded(t *testing.T) {
 	w := start(t, storagetest.SQLite(t))
 
-	_ = w.create(t.Context(), someone(), "a")
+	_ = w.create(t.Context(), hsmtest.Someone(), "a")
 
 	if ops := w.Operations(t); ops[len(ops)-1] != "KeyCreate denied" {
 		t.Errorf("recorded %v", ops)
@@ -393,26 +352,17 @@ func TestRefusalsOfAnHSMAreRecorded(t *testing.T) {
 }
 
 func BenchmarkAuthorize(b *testing.B) {
-	f := vaulttest.New(b, storagetest.SQLite(b))
-	roles := role.New(f.Deps, vaultdb.New(f.DB))
-	f.Deps.Local = roles
-	vaults := vault.New(f.Deps)
-	vaults.Founded = roles.Appoint
-	v, err := vaults.Create(b.Context(), f.Caller, hsmName, object.Settings{Kind: object.ManagedHSM})
+	w := hsmtest.New(b, storagetest.SQLite(b))
+	v, err := w.Vaults.Open(b.Context(), hsmName)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i := range 500 {
-		_, err := roles.Assign(b.Context(), f.Caller, hsmName, role.Assignment{
-			ID: uuid.NewV4().String(), Principal: fmt.Sprint("p", i), Role: role.CryptoUser, Scope: "/",
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		w.Assign(b, access.Caller{Principal: fmt.Sprint("p", i)}, role.CryptoUser, "/")
 	}
 	c := access.Caller{Principal: "p77"}
 	for b.Loop() {
-		if err := roles.Authorize(b.Context(), v, c, "Microsoft.KeyVault/managedHsm/keys/sign/action", "/keys/a", "KeySign"); err != nil {
+		if err := w.Roles.Authorize(b.Context(), v, c, "Microsoft.KeyVault/managedHsm/keys/sign/action", "/keys/a", "KeySign"); err != nil {
 			b.Fatal(err)
 		}
 	}

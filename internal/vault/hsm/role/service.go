@@ -211,13 +211,13 @@ func (s *snapshot) admits(d Definition) error {
 func (s *Service) Undefine(ctx context.Context, c access.Caller, vault string, at access.Scope, id string) (d Definition, err error) {
 	op := operation("RoleDefinitionDelete", "roleDefinitions/delete/action", at)
 	err = s.Call(ctx, c, vault, op, func(v *object.Vault) error {
-		id, ok := guid(id)
+		key, ok := guid(id)
 		if !ok {
 			return definitionNotFound(id)
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {
-			err := s.remove(ctx, v, object.RoleDefinitions, id, func(now *snapshot) (any, error) {
-				d, err = now.unused(id)
+			err := s.remove(ctx, v, object.RoleDefinitions, key, func(now *snapshot) (any, error) {
+				d, err = now.unused(key)
 				return d, err
 			})
 			if err != nil {
