@@ -10,7 +10,9 @@ import (
 // Extra is what a key has besides its versions: what holds for all of them, the coming
 // ones too. It is kept in the object's head, and so in its backup.
 type Extra struct {
-	Rotation json.RawMessage `json:"rotation,omitempty"` // package rotation
+	Rotation   json.RawMessage `json:"rotation,omitempty"`   // package rotation
+	Exportable bool            `json:"exportable,omitempty"` // it may leave, under Release; never changes
+	Release    *Release        `json:"release,omitempty"`
 }
 
 // ExtraOf reads the extra of a head.

@@ -30,6 +30,8 @@ const (
 type Service struct {
 	*object.Shelf
 	store keystore.Keystore
+	// Authorities are asked before a release policy names one; nil refuses all policies.
+	Authorities Authorities
 }
 
 // New makes the service. New keys go into store.
@@ -58,26 +60,6 @@ func New(d object.Deps, store keystore.Keystore) *Service {
 	})}
 }
 
-// Exposure is what a request says about letting a key leave the vault (secure key
-// release). Such keys do not exist here, and a request for one is refused rather than
-// answered with a key of another nature.
-type Exposure struct {
-	Exportable    bool
-	ReleasePolicy bool // a release_policy was sent
-}
-
-func (x Exposure) check() error {
-	switch {
-	case x.Exportable && !x.ReleasePolicy:
-		return fault.New(fault.Invalid, "BadParameter", "AKV.SKR.1005: Exportable keys must have release policy.")
-	case x.ReleasePolicy && !x.Exportable:
-		return fault.New(fault.Invalid, "BadParameter", "AKV.SKR.1005: Non-exportable keys must not have release policy.")
-	case x.Exportable:
-		return fault.New(fault.Invalid, "BadParameter", "Keys that can be released are not offered by this vault; leave out exportable and release_policy.")
-	}
-	return nil
-}
-
 // CreateRequest is a new version of a key.
 type CreateRequest struct {
 	Type       string      // RSA, EC, oct, AKP, each also with -HSM
@@ -92,12 +74,9 @@ type CreateRequest struct {
 
 // Create makes a key and adds it as a version, and the object if it is new.
 func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q CreateRequest) (object.Entry, error) {
-	return s.add(ctx, c, create, r, q.Attributes, func() (Made, error) {
+	return s.add(ctx, c, addition{create, r, q.Attributes, q.Exposure}, func() (Made, error) {
 		if q.Exponent != 0 && q.Exponent != 65537 {
 			return Made{}, fault.New(fault.Invalid, "BadParameter", "The public_exponent %d is not supported; use 65537 or leave it out.", q.Exponent)
-		}
-		if err := q.Exposure.check(); err != nil {
-			return Made{}, err
 		}
 		return s.Make(ctx, Wanted{Type: q.Type, Bits: q.Bits, Curve: q.Curve, Algorithm: q.Algorithm, Ops: q.Ops})
 	})
@@ -114,10 +93,7 @@ type ImportRequest struct {
 // Import checks a key from outside and adds it as a version, and the object if it is new.
 // Without a private part, it is a key for verify, encrypt and wrapKey alone.
 func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q ImportRequest) (object.Entry, error) {
-	return s.add(ctx, c, importing, r, q.Attributes, func() (Made, error) {
-		if err := q.Exposure.check(); err != nil {
-			return Made{}, err
-		}
+	return s.add(ctx, c, addition{importing, r, q.Attributes, q.Exposure}, func() (Made, error) {
 		key, pub, err := q.Key.read()
 		if err != nil {
 			return Made{}, err
@@ -130,21 +106,36 @@ func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q I
 	})
 }
 
+// addition is a new version of a key.
+type addition struct {
+	op         object.Operation
+	ref        object.Ref
+	attributes object.Attributes
+	exposure   Exposure
+}
+
 // add authorises, has a key made, and stores it.
-func (s *Service) add(ctx context.Context, c access.Caller, op object.Operation, r object.Ref, a object.Attributes, obtain func() (Made, error)) (e object.Entry, err error) {
-	err = s.Call(ctx, c, op, r, func(v *object.Vault) error {
+func (s *Service) add(ctx context.Context, c access.Caller, a addition, obtain func() (Made, error)) (e object.Entry, err error) {
+	r := a.ref
+	err = s.Call(ctx, c, a.op, r, func(v *object.Vault) error {
 		if err := object.CheckName(r.Name); err != nil {
 			return err
 		}
-		if err := a.Check(s.Limits); err != nil {
+		if err := a.attributes.Check(s.Limits); err != nil {
+			return err
+		}
+		if err := s.prepare(ctx, v, r, &a.exposure); err != nil {
 			return err
 		}
 		m, err := obtain()
 		if err != nil {
 			return err
 		}
+		if a.exposure.said() {
+			m.exposure = &a.exposure
+		}
 		x := object.Version{ID: object.NewVersionID(), Enabled: true}
-		a.Apply(&x)
+		a.attributes.Apply(&x)
 		return s.Transact(ctx, func(ctx context.Context) (err error) {
 			if e, err = s.append(ctx, v, r.Name, x, m, false); err != nil {
 				return err
@@ -152,7 +143,7 @@ func (s *Service) add(ctx context.Context, c access.Caller, op object.Operation,
 			if err := s.Announce(ctx, "NewVersionCreated", e); err != nil {
 				return err
 			}
-			return s.Done(ctx, c, op, object.Ref{Vault: r.Vault, Name: r.Name, Version: x.ID}, map[audit.Field]string{audit.KeyType: m.Spec.String()})
+			return s.Done(ctx, c, a.op, object.Ref{Vault: r.Vault, Name: r.Name, Version: x.ID}, map[audit.Field]string{audit.KeyType: m.Spec.String()})
 		})
 	})
 	return e, err
@@ -179,27 +170,54 @@ type UpdateRequest struct {
 	Attributes object.Attributes
 }
 
-// Update changes operations, attributes and tags of a version, or of the latest.
-func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q UpdateRequest) (object.Entry, error) {
-	return s.Shelf.Update(ctx, c, r, q.Attributes, func(_ object.Head, x *object.Version) error {
-		if err := q.Exposure.check(); err != nil {
+// Update changes operations, attributes and tags of a version, or of the latest; and the
+// release policy of the key.
+func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q UpdateRequest) (e object.Entry, err error) {
+	if !q.Exposure.said() {
+		return s.Shelf.Update(ctx, c, r, q.Attributes, func(_ object.Head, x *object.Version) error { return q.edit(x) })
+	}
+	err = s.Call(ctx, c, object.Update, r, func(v *object.Vault) error {
+		if err := q.Attributes.Check(s.Limits); err != nil {
 			return err
 		}
-		if q.Ops == nil {
-			return nil
-		}
-		b, err := bodyOf(*x)
-		if err != nil {
+		if err := s.prepare(ctx, v, r, &q.Exposure); err != nil {
 			return err
 		}
-		n, err := b.nature()
-		if err != nil {
-			return err
-		}
-		if b.Ops, err = n.change(b.Ops, q.Ops); err != nil {
-			return err
-		}
-		x.Body, err = json.Marshal(b)
-		return err
+		return s.Transact(ctx, func(ctx context.Context) error {
+			if _, err = v.Edit(ctx, object.Keys, r.Name, r.Version, func(_ object.Head, x *object.Version) error {
+				q.Attributes.Apply(x)
+				return q.edit(x)
+			}); err != nil {
+				return err
+			}
+			if _, err = v.SetHead(ctx, object.Keys, r.Name, q.Exposure.apply); err != nil {
+				return err
+			}
+			if e, err = s.Find(ctx, v, r); err != nil {
+				return err
+			}
+			return s.Done(ctx, c, object.Update, object.Ref{Vault: r.Vault, Name: r.Name, Version: e.Version.ID}, nil)
+		})
 	})
+	return e, err
+}
+
+// edit changes the operations of a version.
+func (q UpdateRequest) edit(x *object.Version) error {
+	if q.Ops == nil {
+		return nil
+	}
+	b, err := bodyOf(*x)
+	if err != nil {
+		return err
+	}
+	n, err := b.nature()
+	if err != nil {
+		return err
+	}
+	if b.Ops, err = n.change(b.Ops, q.Ops); err != nil {
+		return err
+	}
+	x.Body, err = json.Marshal(b)
+	return err
 }

@@ -214,9 +214,6 @@ func TestCreateRefusesWhatItCannotMake(t *testing.T) {
 		"soft key exchange key": {Type: "RSA", Ops: []keys.Operation{"import"}},
 		"key exchange and more": {Type: "RSA-HSM", Ops: []keys.Operation{"import", "decrypt"}},
 		"export of nothing":     {Type: "RSA-HSM", Ops: []keys.Operation{"export"}},
-		"exportable":            {Type: "RSA-HSM", Exposure: keys.Exposure{Exportable: true}},
-		"released":              {Type: "RSA-HSM", Exposure: keys.Exposure{Exportable: true, ReleasePolicy: true}},
-		"policy without export": {Type: "RSA-HSM", Exposure: keys.Exposure{ReleasePolicy: true}},
 		"exp before nbf":        {Type: "EC", Attributes: object.Attributes{NotBefore: &nbf, Expires: &exp}},
 	} {
 		if _, err := s.Create(t.Context(), f.Caller, ref("a"), q); !fault.HasCode(err, "BadParameter") {
@@ -461,8 +458,6 @@ func TestUpdateChangesOperationsAndAttributesOnly(t *testing.T) {
 	}
 	for name, q := range map[string]keys.UpdateRequest{
 		"unknown operation": {Ops: []keys.Operation{"import"}},
-		"exportable":        {Exposure: keys.Exposure{Exportable: true}},
-		"released":          {Exposure: keys.Exposure{ReleasePolicy: true}},
 	} {
 		if _, err := s.Update(ctx, f.Caller, ref("a"), q); !fault.HasCode(err, "BadParameter") {
 			t.Errorf("%s: %v", name, err)

@@ -22,6 +22,7 @@ type Made struct {
 
 	store    string
 	material keystore.Material
+	exposure *Exposure // what was said about letting it leave; nil for nothing
 }
 
 // Format shows the type only.
@@ -232,6 +233,14 @@ func (s *Service) append(ctx context.Context, v *object.Vault, name string, x ob
 			return fault.New(fault.Conflict, "Conflict", "There is a key %s that belongs to no certificate; use another name, or delete and purge the key.", name)
 		}
 		h.Managed = managed
+		if m.exposure != nil {
+			if err := m.exposure.apply(h); err != nil {
+				return err
+			}
+		}
+		if err := leaves(*h, m.Public.Type); err != nil {
+			return err
+		}
 		x.Body, err = m.body()
 		return err
 	})

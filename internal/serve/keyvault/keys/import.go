@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"encoding/json"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/serve/keyvault/wire"
@@ -16,7 +15,7 @@ func (d door) importKey(ctx context.Context, q *wire.Request) (wire.Response, er
 		HSM           bool              `json:"Hsm"`
 		Attributes    *attributes       `json:"attributes"`
 		Tags          map[string]string `json:"tags"`
-		ReleasePolicy json.RawMessage   `json:"release_policy"`
+		ReleasePolicy *releasePolicy    `json:"release_policy"`
 	}
 	if err := q.Decode(&in); err != nil {
 		return wire.Response{}, err

@@ -67,13 +67,32 @@ func (a *attributes) set(tags map[string]string) object.Attributes {
 	return a.Set(tags)
 }
 
-// exposure is what a client says about letting the key leave; a may be nil, and policy is
-// release_policy as sent.
-func (a *attributes) exposure(policy json.RawMessage) keys.Exposure {
-	return keys.Exposure{
-		Exportable:    a != nil && a.Exportable != nil && *a.Exportable,
-		ReleasePolicy: len(policy) > 0 && string(policy) != "null",
+// releasePolicy is KeyReleasePolicy.
+type releasePolicy struct {
+	ContentType string     `json:"contentType,omitempty"`
+	Data        keys.Bytes `json:"data,omitempty"`
+	Immutable   *bool      `json:"immutable,omitempty"`
+}
+
+// exposure is what a client says about letting the key leave; a and policy may be nil.
+func (a *attributes) exposure(policy *releasePolicy) keys.Exposure {
+	var x keys.Exposure
+	if a != nil {
+		x.Exportable = a.Exportable
 	}
+	if policy != nil {
+		x.Policy = &keys.PolicyClause{ContentType: policy.ContentType, Data: policy.Data, Immutable: policy.Immutable}
+	}
+	return x
+}
+
+// releasePolicyOf is the policy of a key, as it is kept; nil when it has none.
+func releasePolicyOf(x keys.Extra) (*releasePolicy, error) {
+	if x.Release == nil {
+		return nil, nil //nolint:nilnil // an optional member
+	}
+	data, err := json.Marshal(x.Release.Policy)
+	return &releasePolicy{ContentType: keys.PolicyType, Data: data, Immutable: &x.Release.Immutable}, err
 }
 
 // webKey is the public JSONWebKey with its id.
@@ -88,6 +107,7 @@ type bundle struct {
 	Attributes attributes        `json:"attributes"`
 	Tags       map[string]string `json:"tags,omitempty"`
 	Managed    bool              `json:"managed,omitempty"`
+	Release    *releasePolicy    `json:"release_policy,omitempty"`
 	wire.Deleted
 }
 
@@ -114,22 +134,30 @@ func describe(q *wire.Request, e object.Entry) (bundle, error) {
 	if err != nil {
 		return bundle{}, err
 	}
+	x, err := keys.ExtraOf(e.Head)
+	if err != nil {
+		return bundle{}, err
+	}
+	policy, err := releasePolicyOf(x)
 	return bundle{
 		Key:        webKey{ID: q.ID(object.Keys, e.Head.Name, e.Version.ID), JWK: d.JWK},
-		Attributes: attributesOf(e, d), Tags: e.Version.Tags, Managed: e.Version.Managed,
-	}, nil
+		Attributes: attributesOf(e, d, x), Tags: e.Version.Tags, Managed: e.Version.Managed, Release: policy,
+	}, err
 }
 
 // itemOf is an entry of a list: with the version's id, or without for "".
 func itemOf(q *wire.Request, e object.Entry, version string) (item, error) {
 	d, err := keys.DetailsOf(e.Version)
+	if err != nil {
+		return item{}, err
+	}
+	x, err := keys.ExtraOf(e.Head)
 	return item{
 		ID:         q.ID(object.Keys, e.Head.Name, version),
-		Attributes: attributesOf(e, d), Tags: e.Version.Tags, Managed: e.Version.Managed,
+		Attributes: attributesOf(e, d, x), Tags: e.Version.Tags, Managed: e.Version.Managed,
 	}, err
 }
 
-func attributesOf(e object.Entry, d keys.Details) attributes {
-	never := false
-	return attributes{Attributes: wire.AttributesOf(e), Exportable: &never, HSMPlatform: d.HSMPlatform(), KeySize: d.Bits}
+func attributesOf(e object.Entry, d keys.Details, x keys.Extra) attributes {
+	return attributes{Attributes: wire.AttributesOf(e), Exportable: &x.Exportable, HSMPlatform: d.HSMPlatform(), KeySize: d.Bits}
 }

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"encoding/json"
 
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/keys"
@@ -14,7 +13,7 @@ func (d door) update(ctx context.Context, q *wire.Request) (wire.Response, error
 		Ops           []keys.Operation  `json:"key_ops"`
 		Attributes    *attributes       `json:"attributes"`
 		Tags          map[string]string `json:"tags"`
-		ReleasePolicy json.RawMessage   `json:"release_policy"`
+		ReleasePolicy *releasePolicy    `json:"release_policy"`
 	}
 	if err := q.Decode(&in); err != nil {
 		return wire.Response{}, err
