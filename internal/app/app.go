@@ -111,6 +111,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.events.Prune)
 	job.Handle(a.jobs, a.Subscriptions.HandleTidy)
 	job.Handle(a.jobs, func(ctx context.Context, _ sessionPurge) error { return a.sessions.Purge(ctx) })
+	job.Handle(a.jobs, func(ctx context.Context, _ retentionSweep) error { return a.sweeper.Sweep(ctx) })
 	job.Handle(a.jobs, a.agenda.HandleDue)
 	job.Handle(a.jobs, a.handleRebuildAgenda)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
@@ -126,6 +127,7 @@ func (a *App) work(ctx context.Context) error {
 		event.Pruning{}:          day,
 		subscription.TidyArgs{}:  10 * time.Minute,
 		sessionPurge{}:           time.Hour,
+		retentionSweep{}:         time.Minute,
 		object.DueArgs{}:         time.Minute,
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,

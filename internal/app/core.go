@@ -191,6 +191,7 @@ func (a *App) housekeep(ctx context.Context) {
 		"sign an audit checkpoint": a.checkpoint(ctx, a.trail),
 		"record refusals":          a.refusals.Flush(ctx),
 		"reload the directory":     a.Directory.Reload(ctx),
+		"reload the vaults":        a.registry.Reload(ctx),
 	} {
 		if err != nil && ctx.Err() == nil {
 			a.log.Error(what, "error", err)

@@ -28,6 +28,7 @@ type vaultFloor struct {
 	Rotation     *rotation.Service
 	Secrets      *secrets.Service
 	Certificates *certificates.Service
+	sweeper      *vault.Sweeper
 	Issuers      *issuer.Service
 	Contacts     *contact.Service
 	Roles        *role.Service // of the managed HSMs
@@ -51,12 +52,13 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	roles := role.New(d, store)
 	d.Local = roles
 	f := &vaultFloor{Roles: roles, keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d), HSMSettings: setting.New(d)}
-	f.Vaults.Founded = roles.Appoint
+	f.Vaults.Founded, f.Vaults.Assignments = roles.Appoint, a.Directory
 	f.Keys = keys.New(d, f.keystore)
 	f.Rotation = rotation.New(d, f.Keys)
 	f.Rotation.Handle(f.agenda)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets)
+	f.sweeper = f.newSweeper(store)
 	f.Issuers = issuer.New(d, nil)
 	f.Contacts = contact.New(d)
 	return f, nil

@@ -58,6 +58,8 @@ const (
 	Grant       Field = "grant"      // OAuth 2 grant type
 	Policy      Field = "policy"     // name of a policy or rule
 	Owner       Field = "owner"      // team that answers for it
+
+	Permissions Field = "permissions" // what an access policy allows
 )
 
 // Record is one line of the trail.

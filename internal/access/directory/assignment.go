@@ -65,6 +65,28 @@ func (d *Directory) Unassign(ctx context.Context, c access.Caller, id string) er
 	})
 }
 
+// Forget takes away every role that was given at a scope or below: what was there is gone
+// for good, and whoever makes something of the same name decides anew. It joins the
+// transaction of ctx; the caller has authorised it.
+func (d *Directory) Forget(ctx context.Context, c access.Caller, scope access.Scope) error {
+	scope, err := access.ParseScope(string(scope))
+	if err != nil {
+		return err
+	}
+	if scope == access.Root {
+		return fault.New(fault.Internal, "Scope", "nothing forgets everything")
+	}
+	return d.change(ctx, func(now *snapshot) (e edit, err error) {
+		for id, a := range now.assignments {
+			if a.Scope.Within(scope) {
+				e.remove = append(e.remove, ref{assignmentKind, id})
+				e.records = append(e.records, a.record(c, "RoleAssignmentDelete"))
+			}
+		}
+		return e, nil
+	})
+}
+
 // Assignments returns up to limit assignments after the id, by id, at the scope and below.
 // principal, if not empty, leaves those of others out.
 func (d *Directory) Assignments(ctx context.Context, c access.Caller, q AssignmentQuery) ([]Assignment, error) {

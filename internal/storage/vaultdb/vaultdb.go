@@ -119,9 +119,10 @@ func (s *Store) Remove(ctx context.Context, vault string, k object.Kind, name st
 }
 
 // Due implements object.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]object.Row, error) {
-	rows, err := s.db.Query(ctx, `SELECT vault, kind, name, purge FROM objects WHERE version = '' AND deleted AND purge <= $1 ORDER BY purge LIMIT $2`,
-		storage.Micros(now), limit)
+func (s *Store) Due(ctx context.Context, now time.Time, after object.Row, limit int) ([]object.Row, error) {
+	rows, err := s.db.Query(ctx, `SELECT vault, kind, name, purge FROM objects
+		WHERE version = '' AND deleted AND purge <= $1 AND (purge, vault, kind, name) > ($2, $3, $4, $5) ORDER BY purge, vault, kind, name LIMIT $6`,
+		storage.Micros(now), storage.Micros(after.Purge), after.Vault, string(after.Kind), after.Name, limit)
 	if err != nil {
 		return nil, storage.Translate(err)
 	}
@@ -141,85 +142,3 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]object.Row
 
 // AfterCommit implements object.Store.
 func (s *Store) AfterCommit(ctx context.Context, fn func(committed bool)) { s.db.AfterCommit(ctx, fn) }
-
-const vaultColumns = `name, datakey, sealed, revision, ledger, epoch`
-
-func scanVault(scan func(...any) error) (object.VaultRow, error) {
-	var r object.VaultRow
-	err := scan(&r.Name, &r.DataKey, &r.Sealed, &r.Revision, &r.Ledger, &r.Epoch)
-	return r, storage.Translate(err)
-}
-
-// Vault implements object.VaultStore.
-func (s *Store) Vault(ctx context.Context, name string) (object.VaultRow, error) {
-	return scanVault(s.db.QueryRow(ctx, `SELECT `+vaultColumns+` FROM vaults WHERE name = $1`, name).Scan)
-}
-
-// Vaults implements object.VaultStore.
-func (s *Store) Vaults(ctx context.Context, after string, limit int) ([]object.VaultRow, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+vaultColumns+` FROM vaults WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var list []object.VaultRow
-	for rows.Next() {
-		r, err := scanVault(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
-}
-
-// AddVault implements object.VaultStore.
-func (s *Store) AddVault(ctx context.Context, r object.VaultRow) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO vaults (`+vaultColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-		r.Name, r.DataKey, r.Sealed, r.Revision, r.Ledger, r.Epoch)
-	return storage.Translate(err)
-}
-
-// Advance implements object.VaultStore.
-func (s *Store) Advance(ctx context.Context, name string) (ledger []byte, epoch int64, err error) {
-	err = s.db.QueryRow(ctx, `UPDATE vaults SET epoch = epoch + 1 WHERE name = $1 RETURNING ledger, epoch`, name).Scan(&ledger, &epoch)
-	return ledger, epoch, storage.Translate(err)
-}
-
-// PutLedger implements object.VaultStore.
-func (s *Store) PutLedger(ctx context.Context, name string, ledger []byte, epoch int64) error {
-	res, err := s.db.Exec(ctx, `UPDATE vaults SET ledger = $2, epoch = $3 WHERE name = $1`, name, ledger, epoch)
-	return storage.One(res, err, "the vault is gone")
-}
-
-// Shared implements object.VaultStore.
-func (s *Store) Shared(ctx context.Context, name string, open func() (any, error), close func(ctx context.Context, value any) error) (any, error) {
-	return s.db.Shared(ctx, name, open, close)
-}
-
-// OnRollback implements object.VaultStore.
-func (s *Store) OnRollback(ctx context.Context, fn func()) { s.db.OnRollback(ctx, fn) }
-
-// Ledger implements object.VaultStore.
-func (s *Store) Ledger(ctx context.Context, name string, fn func(object.RowID)) (ledger []byte, epoch int64, err error) {
-	rows, err := s.db.Query(storage.Outside(ctx), `SELECT v.ledger, v.epoch, o.kind, o.name, o.version, o.revision
-		FROM vaults v LEFT JOIN objects o ON o.vault = v.name WHERE v.name = $1`, name)
-	if err != nil {
-		return nil, 0, storage.Translate(err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var kind, name_, version sql.NullString
-		var revision sql.NullInt64
-		if err := rows.Scan(&ledger, &epoch, &kind, &name_, &version, &revision); err != nil {
-			return nil, 0, err
-		}
-		if kind.Valid {
-			fn(object.RowID{Kind: object.Kind(kind.String), Name: name_.String, Version: version.String, Revision: revision.Int64})
-		}
-	}
-	if ledger == nil && rows.Err() == nil {
-		return nil, 0, storage.Translate(sql.ErrNoRows)
-	}
-	return ledger, epoch, rows.Err()
-}

@@ -33,6 +33,11 @@ func (s *Service) Purge(ctx context.Context, c access.Caller, r object.Ref) erro
 	return err
 }
 
+// PurgeDue does it for one whose retention has ended.
+func (s *Service) PurgeDue(ctx context.Context, c access.Caller, r object.Ref) error {
+	return s.shelf.PurgeDue(ctx, c, r, object.Keys, object.Secrets)
+}
+
 // cascade does one thing to a certificate and then, if it ever got a version, to its key
 // and secret, with one record, in one transaction.
 func (s *Service) cascade(ctx context.Context, c access.Caller, op object.Operation, r object.Ref, do func(context.Context, *object.Vault, object.Kind) (object.Entry, error)) (cert Certificate, err error) {

@@ -136,12 +136,15 @@ func (a *Agenda) do(ctx context.Context, r DueRow) error {
 // task holds a row against the object that it is about. A row that says otherwise than
 // the object is made right, and nothing is done: the table is no authority.
 func (a *Agenda) task(ctx context.Context, r DueRow) (Task, error) {
-	v, err := a.Vaults.Open(ctx, r.Vault)
+	v, err := a.Vaults.OpenAny(ctx, r.Vault)
 	if fault.Is(err, fault.NotFound) {
 		return Task{}, errors.Join(ErrSettled, a.store.DropDue(ctx, r))
 	}
 	if err != nil {
 		return Task{}, err
+	}
+	if !v.Settings().Deleted.IsZero() { // it may be recovered; until then nothing happens in it
+		return Task{}, errors.Join(ErrSettled, a.store.PostponeDue(ctx, r, a.Now().Add(dueRest)))
 	}
 	e, due, err := v.planned(ctx, r.Kind, r.Name)
 	if err != nil {

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"maps"
 	"sync"
 )
 
@@ -81,6 +82,15 @@ func (c *cache) keep(at place, x *cached) {
 	}
 	c.young[at] = x
 	c.size += overhead + len(x.Head.Extra) + len(x.Version.Body)
+}
+
+// forget drops all that is kept of a vault.
+func (c *cache) forget(v *Vault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, entries := range []map[place]*cached{c.young, c.old} {
+		maps.DeleteFunc(entries, func(at place, _ *cached) bool { return at.vault == v })
+	}
 }
 
 // derived is what a kind has made of an entry's version, such as a parsed key. It lives

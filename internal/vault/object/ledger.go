@@ -207,3 +207,39 @@ func (v *Vault) sealLedger(s sum, epoch int64) []byte {
 func (v *Vault) identity(k Kind, name, version string, revision int64) seal.Identity {
 	return seal.Identity{Vault: v.Name, Kind: string(k), Name: name, Version: version, Revision: revision}
 }
+
+// Verify holds every row of the vault against its ledger and opens each one.
+func (v *Vault) Verify(ctx context.Context) error {
+	if err := v.load(ctx); err != nil {
+		return err
+	}
+	for _, k := range AllKinds() {
+		for _, deleted := range []bool{false, true} {
+			if err := v.verifyKind(ctx, k, deleted); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *Vault) verifyKind(ctx context.Context, k Kind, deleted bool) error {
+	for after := ""; ; {
+		entries, err := v.List(ctx, k, deleted, after, 100)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for _, e := range entries {
+			for from := int64(0); ; {
+				vs, next, err := v.Versions(ctx, k, e.Head.Name, from, 100)
+				if err != nil {
+					return err
+				}
+				if from = next; len(vs) == 0 {
+					break
+				}
+			}
+		}
+		after = entries[len(entries)-1].Head.Name
+	}
+}

@@ -251,6 +251,43 @@ func (s *Shelf) Purge(ctx context.Context, c access.Caller, r Ref) error {
 	return err
 }
 
+// PurgeDue removes a deleted object whose retention has ended, purge protection or not,
+// in a deleted vault too. What is sealed in the object says when that is. Only the product
+// itself may call it. with are the kinds of what goes with the object, once it has had a
+// version; such a part itself stays until the whole goes.
+func (s *Shelf) PurgeDue(ctx context.Context, c access.Caller, r Ref, with ...Kind) error {
+	if !c.IsSystem() {
+		return fault.New(fault.Denied, "NotYours", "Only the product itself purges what is due.")
+	}
+	v, err := s.Vaults.OpenAny(ctx, r.Vault)
+	if err != nil {
+		return err
+	}
+	return s.Transact(ctx, func(ctx context.Context) error {
+		e, err := v.ReadDeleted(ctx, s.kind, r.Name)
+		if err != nil {
+			return err
+		}
+		if e.Head.Managed && s.kind != Certificates {
+			return nil
+		}
+		if s.Now().Before(e.Head.Purge) {
+			return notDue(e.Head.Purge)
+		}
+		if err := v.Purge(ctx, s.kind, r.Name, true); err != nil {
+			return err
+		}
+		if e.Head.Latest != "" {
+			for _, k := range with {
+				if err := v.Purge(ctx, k, r.Name, true); err != nil {
+					return err
+				}
+			}
+		}
+		return s.Done(ctx, c, Purge, r, nil)
+	})
+}
+
 // GetDeleted returns a deleted object with its latest version.
 func (s *Shelf) GetDeleted(ctx context.Context, c access.Caller, r Ref) (e Entry, err error) {
 	err = s.Call(ctx, c, GetDeleted, r, func(v *Vault) error {

@@ -153,7 +153,7 @@ func TestVerifyNoticesAnIssuerThatWasTakenAway(t *testing.T) {
 		f.Reopen()
 		v, err := f.Vaults.Open(t.Context(), vaulttest.Vault)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		return v.Verify(t.Context())
 	}
