@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,6 +78,21 @@ func serveProduct(data string) error {
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(g); err != nil {
 		return err
+	}
+	if file := os.Getenv(role + "_PROFILE"); file != "" { // where each microsecond goes
+		f, err := os.Create(filepath.Clean(file))
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			if m, err := os.Create(filepath.Clean(file + ".allocs")); err == nil {
+				_ = pprof.Lookup("allocs").WriteTo(m, 0)
+			}
+		}()
 	}
 	return a.Run(ctx)
 }
