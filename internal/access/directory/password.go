@@ -37,7 +37,7 @@ type passwords struct {
 }
 
 func newPasswords() *passwords {
-	return &passwords{slots: make(chan struct{}, 4), decoy: hashPassword(access.Generate(""))}
+	return &passwords{slots: make(chan struct{}, 4), decoy: phc(random(argonSalt), random(argonKey))}
 }
 
 // hash returns the PHC string of a new password.
@@ -84,9 +84,18 @@ func (p *passwords) leave() { <-p.slots }
 // hashPassword returns "$argon2id$v=19$m=…,t=…,p=…$salt$key", so that the cost can grow
 // later and old hashes still check.
 func hashPassword(password access.Secret) string {
-	salt := make([]byte, argonSalt)
-	_, _ = rand.Read(salt)
-	key := argon2.IDKey([]byte(password.Reveal()), salt, argonPasses, argonMemory, argonThreads, argonKey)
+	salt := random(argonSalt)
+	return phc(salt, argon2.IDKey([]byte(password.Reveal()), salt, argonPasses, argonMemory, argonThreads, argonKey))
+}
+
+func random(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+// phc is the text of a hash, in the form of the Password Hashing Competition.
+func phc(salt, key []byte) string {
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonPasses, argonThreads,
 		b64.EncodeToString(salt), b64.EncodeToString(key))

@@ -71,7 +71,7 @@ func open(t testing.TB, adjust ...func(*house, *console.Deps)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server = httptest.NewTLSServer(web.Wrap(door, web.Options{Log: slog.New(slog.DiscardHandler), Now: h.access.Time, MaxBody: 1 << 20}))
+	h.server = httptest.NewTLSServer(web.Wrap(web.Protect(door), web.Options{Log: slog.New(slog.DiscardHandler), Now: h.access.Time, MaxBody: 1 << 20}))
 	t.Cleanup(h.server.Close)
 	return h
 }

@@ -32,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{Floor: accesstest.New(t, storagetest.SQLite(t))}
 	door := identity.New(identity.Deps{Tokens: w.Tokens, Tenant: w.Directory.Tenant, Domain: accesstest.Domain, Now: w.Time})
-	w.handler = web.Wrap(door, web.Options{Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Now: time.Now, MaxBody: 1 << 20})
+	w.handler = web.Wrap(web.Protect(door), web.Options{Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Now: time.Now, MaxBody: 1 << 20})
 	return w
 }
 

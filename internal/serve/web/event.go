@@ -18,9 +18,10 @@ type eventKey struct{}
 type Event struct {
 	id string
 
-	mu    sync.Mutex
-	attrs []slog.Attr
-	err   error
+	mu     sync.Mutex
+	caller access.Caller
+	attrs  []slog.Attr
+	err    error
 }
 
 // EventOf returns the request's event; outside of Wrap one that nobody writes.
@@ -40,7 +41,9 @@ func (e *Event) Add(attrs ...slog.Attr) {
 
 // Caller puts on the event who asks.
 func (e *Event) Caller(c access.Caller) {
-	e.Add(slog.String("principal", c.Principal), slog.String("application", c.Application))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.caller = c
 }
 
 // Fail puts the error on the event, whole: the log is where its cause belongs. The first
@@ -56,25 +59,33 @@ func (e *Event) Fail(err error) {
 const maxLogged = 512 // bytes of a path or agent
 
 // emit writes the event. The query is left out: links and cursors may be in it.
-func (e *Event) emit(log *slog.Logger, r *http.Request, a *answer, took time.Duration) {
+func (e *Event) emit(o Options, r *http.Request, a *answer, begun time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	level := slog.LevelInfo
 	if a.status >= http.StatusInternalServerError && !errors.Is(e.err, context.Canceled) {
 		level = slog.LevelError
 	}
-	attrs := append([]slog.Attr{
+	if !o.Log.Enabled(r.Context(), level) {
+		return
+	}
+	var room [20]slog.Attr
+	attrs := append(room[:0],
 		slog.String("id", e.id), slog.String("method", cut(r.Method)), slog.String("host", cut(r.Host)), slog.String("path", cut(r.URL.Path)),
-		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Duration("took", took),
+		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Duration("took", o.Now().Sub(begun)),
 		slog.String("address", Address(r)), slog.String("agent", cut(r.UserAgent())),
-	}, e.attrs...)
+	)
+	if e.caller.Principal != "" {
+		attrs = append(attrs, slog.String("principal", e.caller.Principal), slog.String("application", e.caller.Application))
+	}
+	attrs = append(attrs, e.attrs...)
 	if id := r.Header.Get("X-Ms-Client-Request-Id"); id != "" {
 		attrs = append(attrs, slog.String("client_id", cut(id)))
 	}
 	if e.err != nil {
 		attrs = append(attrs, slog.Any("error", e.err))
 	}
-	log.LogAttrs(r.Context(), level, "request", attrs...)
+	o.Log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 func cut(s string) string { return s[:min(len(s), maxLogged)] }

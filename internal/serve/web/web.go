@@ -25,27 +25,28 @@ type Options struct {
 	MaxBody int64
 }
 
-// Wrap puts around all front doors what each request has: an id, security headers, a
-// limit of its body, an answer after a panic, and one event in the log.
+// Wrap puts around all front doors what each request has: an id, a limit of its body, an
+// answer after a panic, and one event in the log.
 func Wrap(next http.Handler, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &Event{id: uuid.NewV4().String()}
+		x := &exchange{Event: Event{id: uuid.NewV4().String()}, answer: answer{ResponseWriter: w}}
 		begun := o.Now()
-		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, e))
-		r.Body = http.MaxBytesReader(w, r.Body, o.MaxBody)
-		protect(w.Header())
-		w.Header().Set("X-Request-Id", e.id)
-		a := &answer{ResponseWriter: w}
+		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, &x.Event))
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, o.MaxBody)
+		}
+		e, a := &x.Event, &x.answer
 		defer func() {
 			p := recover()
 			abort := p == any(http.ErrAbortHandler)
 			if p != nil && !abort {
 				e.Fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 				if abort = a.status != 0; !abort {
+					protect(a.Header())
 					Problem(a, r, errPanic)
 				}
 			}
-			e.emit(o.Log, r, a, o.Now().Sub(begun))
+			e.emit(o, r, a, begun)
 			if abort { // half an answer is cut off, so that it is not taken for a whole one
 				panic(http.ErrAbortHandler)
 			}
@@ -57,7 +58,22 @@ func Wrap(next http.Handler, o Options) http.Handler {
 // errPanic is what a caller is told; the log has the rest.
 var errPanic = errors.New("panic")
 
-// protect sets what every answer carries unless its front door says otherwise.
+// exchange is what Wrap keeps of a request and its answer, in one piece.
+type exchange struct {
+	Event  Event
+	answer answer
+}
+
+// Protect puts around a front door the headers of every answer that a browser may see,
+// unless the door says otherwise, and the request's id.
+func Protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w.Header())
+		w.Header().Set("X-Request-Id", RequestID(r.Context()))
+		next.ServeHTTP(w, r)
+	})
+}
+
 func protect(h http.Header) {
 	h.Set("Strict-Transport-Security", "max-age=31536000")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -24,7 +24,7 @@ import (
 func exchange(t *testing.T, h http.HandlerFunc, r *http.Request) (*http.Response, string, []map[string]any) {
 	t.Helper()
 	var log bytes.Buffer
-	s := httptest.NewServer(web.Wrap(h, web.Options{Log: slog.New(slog.NewJSONHandler(&log, nil)), Now: time.Now, MaxBody: 1000}))
+	s := httptest.NewServer(web.Wrap(web.Protect(h), web.Options{Log: slog.New(slog.NewJSONHandler(&log, nil)), Now: time.Now, MaxBody: 1000}))
 	r.URL.Scheme, r.URL.Host, r.RequestURI = "http", strings.TrimPrefix(s.URL, "http://"), ""
 	res, err := s.Client().Do(r)
 	var body []byte
