@@ -69,16 +69,19 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		Authority: func(base string) string { return base + "/adfs" },
 	})
 	ids := identity.New(identity.Deps{Tokens: a.Tokens, Tenant: a.Directory.Tenant, Domain: a.cfg.Domain, Now: a.now})
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := keyvault.VaultOf(r.Host, a.cfg.Domain); ok {
-			vaults.ServeHTTP(w, r)
-			return
-		}
+	own := web.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if identity.Serves(r.URL.Path) {
 			ids.ServeHTTP(w, r)
 			return
 		}
 		control.ServeHTTP(w, r)
+	}))
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := keyvault.VaultOf(r.Host, a.cfg.Domain); ok {
+			vaults.ServeHTTP(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
 	})
 	d.https = server(web.Wrap(handler, web.Options{Log: a.log, Now: a.now, MaxBody: maxBody}), a.log)
 	d.https.TLSConfig = &tls.Config{

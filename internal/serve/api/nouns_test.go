@@ -46,7 +46,7 @@ func TestVaultsAreMadeAndListedInPages(t *testing.T) {
 				break
 			}
 		}
-		if want := []string{"default", "vault-0", "vault-1", "vault-2", "vault-3", "vault-4"}; !slices.Equal(names, want) {
+		if want := []string{"default", "hsm", "vault-0", "vault-1", "vault-2", "vault-3", "vault-4"}; !slices.Equal(names, want) {
 			t.Errorf("%v, want %v", names, want)
 		}
 

@@ -28,7 +28,14 @@ func (b bodies) read(r *http.Request, limit int64) (body []byte, done func(), er
 			return nil, nil, fault.Wrap(r.Context().Err(), fault.Unavailable, "", "The request was given up while it waited for its turn.")
 		}
 	}
-	body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
+	switch n := r.ContentLength; {
+	case r.Body == http.NoBody:
+	case n >= 0 && n <= limit: // as nearly all: its size is known
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	default:
+		body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
+	}
 	if err != nil {
 		err = fault.Wrap(err, fault.Invalid, "BadParameter", "The request body ended too early.")
 	} else if int64(len(body)) > limit {

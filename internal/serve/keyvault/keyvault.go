@@ -5,7 +5,7 @@ package keyvault
 import (
 	"encoding/json"
 	"fmt"
-	"net"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -39,28 +39,34 @@ func New(d Deps) *Door { return &Door{Deps: d, routes: newRoutes(d.Operations), 
 
 // VaultOf returns the vault that a host names: payroll for payroll.example.com:8443.
 func VaultOf(host, domain string) (string, bool) {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = host
-	}
-	name, ok := strings.CutSuffix(strings.ToLower(strings.TrimSuffix(name, ".")), "."+strings.ToLower(domain))
-	return name, ok && name != "" && !strings.Contains(name, ".")
+	name, _, _ := strings.Cut(host, ":") // no vault has an IPv6 address for a name
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	name, under := strings.CutSuffix(name, strings.ToLower(domain))
+	name, ok := strings.CutSuffix(name, ".")
+	return name, ok && under && name != "" && !strings.Contains(name, ".")
+}
+
+// fixed are headers of every answer (contract §1.7). The slices are shared and never changed.
+var fixed = map[string][]string{
+	"X-Ms-Keyvault-Region":          {"local"},
+	"X-Ms-Keyvault-Service-Version": {"1.9.3089.1"},
+	"Cache-Control":                 {"no-cache, no-store"},
+	"Pragma":                        {"no-cache"},
+	"Expires":                       {"-1"},
+	"Strict-Transport-Security":     {"max-age=31536000;includeSubDomains"},
+	"X-Content-Type-Options":        {"nosniff"},
+	"Content-Type":                  {"application/json; charset=utf-8"},
 }
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Ms-Keyvault-Region", "local")
-	h.Set("X-Ms-Keyvault-Service-Version", "1.9.3089.1")
-	h.Set("X-Ms-Keyvault-Network-Info", "conn_type=Ipv4;addr="+web.Address(r)+";act_addr_fam=InterNetwork;")
-	h.Set("X-Ms-Request-Id", web.RequestID(r.Context()))
-	if id := r.Header.Get("X-Ms-Client-Request-Id"); id != "" && len(id) <= 128 {
-		h.Set("X-Ms-Client-Request-Id", id)
+	maps.Copy(h, fixed)
+	own := [...]string{"conn_type=Ipv4;addr=" + web.Address(r) + ";act_addr_fam=InterNetwork;", web.RequestID(r.Context()), r.Header.Get("X-Ms-Client-Request-Id")}
+	h["X-Ms-Keyvault-Network-Info"], h["X-Ms-Request-Id"] = own[:1:1], own[1:2:2]
+	if id := own[2]; id != "" && len(id) <= 128 {
+		h["X-Ms-Client-Request-Id"] = own[2:3:3]
 	}
-	h.Set("Cache-Control", "no-cache, no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("Expires", "-1")
-	h.Set("Strict-Transport-Security", "max-age=31536000;includeSubDomains")
 	res, err := d.serve(r)
 	if err != nil {
 		d.fail(w, r, err)
@@ -85,7 +91,7 @@ func (d *Door) serve(r *http.Request) (wire.Response, error) {
 	if !ok {
 		return wire.Response{}, fault.New(fault.NotFound, "NotFound", "No operation %s %.200s exists.", r.Method, r.URL.Path)
 	}
-	query := r.URL.Query()
+	query := wire.Query(r.URL.RawQuery)
 	if caller.APIVersion = query.Get("api-version"); caller.APIVersion == "" || len(caller.APIVersion) > 64 {
 		return wire.Response{}, fault.New(fault.Invalid, "BadParameter", "The query parameter api-version is missing; add one, such as api-version=7.6.")
 	}
@@ -113,6 +119,7 @@ func (d *Door) answer(w http.ResponseWriter, res wire.Response) {
 
 func write(w http.ResponseWriter, status int, body any) {
 	if body == nil {
+		w.Header().Del("Content-Type")
 		w.WriteHeader(status)
 		return
 	}
@@ -120,7 +127,6 @@ func write(w http.ResponseWriter, status int, body any) {
 	if err != nil { // every body is a struct of ours
 		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"InternalServerError","message":"The answer could not be encoded."}}`)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // a client that is gone needs no answer
 }

@@ -15,20 +15,31 @@ type route struct {
 
 // routes finds operations. The standard mux would clean paths and redirect, which loses
 // the body of a POST (contract §1.7), so this one takes paths as they come.
-type routes []route
+type routes map[shape][]route
+
+// shape is what is compared first: few routes share it.
+type shape struct {
+	method   string
+	segments int
+}
 
 func newRoutes(ops []wire.Operation) routes {
-	var rs routes
+	rs := routes{}
+	add := func(op wire.Operation, path string) {
+		segments := split(path)
+		at := shape{op.Method, len(segments)}
+		rs[at] = append(rs[at], route{op, segments})
+	}
 	for _, op := range ops {
 		path := op.Path
 		if short, ok := strings.CutSuffix(path, "/{version?}"); ok {
-			rs = append(rs, route{op, split(short)})
+			add(op, short)
 			path = short + "/{version}"
 		} else if before, after, ok := strings.Cut(path, "/{version?}/"); ok {
-			rs = append(rs, route{op, split(before + "/" + after)})
+			add(op, before+"/"+after)
 			path = before + "/{version}/" + after
 		}
-		rs = append(rs, route{op, split(path)})
+		add(op, path)
 	}
 	return rs
 }
@@ -56,10 +67,7 @@ func (rs routes) find(method, rawPath string) (op wire.Operation, name, version 
 		parts[i] = u
 	}
 	best := -1
-	for _, r := range rs {
-		if r.Method != method || len(r.segments) != len(parts) {
-			continue
-		}
+	for _, r := range rs[shape{method, len(parts)}] {
 		if n, v, literals, fits := r.match(parts); fits && literals > best {
 			op, name, version, best, ok = r.Operation, n, v, literals, true
 		}

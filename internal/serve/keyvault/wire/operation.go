@@ -5,7 +5,8 @@ package wire
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/json/v2"
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -40,8 +41,29 @@ type Request struct {
 	Base    string // https://payroll.example.com:8443
 	Name    string
 	Version string
-	Query   url.Values
+	Query   Query
 	Body    []byte
+}
+
+// Query is the query of a request, as it was sent. Most requests have one parameter, so it
+// is searched rather than made a map of.
+type Query string
+
+// Get returns the first value of a parameter, or "". Names may be percent-encoded too
+// (contract §2.1.1).
+func (q Query) Get(name string) string {
+	for pair := range strings.SplitSeq(string(q), "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if key != name {
+			if k, err := url.QueryUnescape(key); err != nil || k != name {
+				continue
+			}
+		}
+		if v, err := url.QueryUnescape(value); err == nil && !strings.Contains(pair, ";") {
+			return v
+		}
+	}
+	return ""
 }
 
 // Response is what an operation answers. A zero Status is 200; a nil Body is empty.
@@ -62,13 +84,19 @@ func (q *Request) Decode(into any) error {
 	if len(q.Body) == 0 {
 		return fault.New(fault.Invalid, "BadParameter", "The request body is missing; send a JSON object.")
 	}
-	if err := strict(q.Body); err != nil {
+	if err := tooDeep(q.Body); err != nil {
 		return fault.New(fault.Invalid, "BadParameter", "The request body is not valid JSON: %s.", err)
 	}
-	if err := json.Unmarshal(q.Body, into); err != nil {
-		return fault.New(fault.Invalid, "BadParameter", "The request body does not have the right shape: %s.", shape(err))
+	err := json.Unmarshal(q.Body, into, options)
+	var form *json.SemanticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &form):
+		return fault.New(fault.Invalid, "BadParameter", "The request body does not have the right shape: %s.", shape(form))
+	default:
+		return fault.New(fault.Invalid, "BadParameter", "The request body is not valid JSON: %s.", syntax(err))
 	}
-	return nil
 }
 
 // ID is the id of an object, or of a version of it.

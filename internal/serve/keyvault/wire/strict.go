@@ -1,84 +1,67 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
+	"encoding/json/jsontext"
+	"encoding/json/v2"
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
+	"strings"
 )
 
 const maxDepth = 32
 
-// strict checks that body is one JSON value in UTF-8, without duplicate names and not
-// deeper than maxDepth.
-func strict(body []byte) error {
-	if !utf8.Valid(body) {
-		return errors.New("it is not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if err := value(d, 0); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the value")
+// options read JSON as the service does: names in any case, and strictly else: UTF-8, one
+// value, no name twice.
+var options = json.MatchCaseInsensitiveNames(true)
+
+// tooDeep refuses a body that is nested deeper than maxDepth, before it is parsed.
+func tooDeep(body []byte) error {
+	depth, text := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case text:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				text = false
+			}
+		case c == '"':
+			text = true
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("it is nested deeper than %d", maxDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
 	}
 	return nil
 }
 
-func value(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	if err != nil {
-		return plain(err)
-	}
-	delim, ok := t.(json.Delim)
-	if !ok {
-		return nil
-	}
-	if depth++; depth > maxDepth {
-		return fmt.Errorf("it is nested deeper than %d", maxDepth)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if delim == '{' {
-			t, err := d.Token()
-			if err != nil {
-				return plain(err)
-			}
-			name := t.(string)
-			if seen[name] {
-				return fmt.Errorf("the name %.40q is there twice", name)
-			}
-			seen[name] = true
-		}
-		if err := value(d, depth); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token() // the closing bracket
-	return plain(err)
-}
-
-// plain says what is wrong without repeating what was sent.
-func plain(err error) error {
-	var s *json.SyntaxError
+// syntax says what is wrong without repeating what was sent.
+func syntax(err error) error {
+	var s *jsontext.SyntacticError
 	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &s):
-		return fmt.Errorf("unexpected text at byte %d", s.Offset)
-	default:
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &s):
+		return fmt.Errorf("the name %.40q is there twice", s.JSONPointer.LastToken())
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it ends too early")
+	case errors.As(err, &s):
+		if strings.Contains(s.Err.Error(), "UTF-8") {
+			return errors.New("it is not UTF-8")
+		}
+		return fmt.Errorf("unexpected text at byte %d", s.ByteOffset)
+	default:
+		return errors.New("it is not one JSON value")
 	}
 }
 
 // shape names the field of the wrong type, never its value.
-func shape(err error) string {
-	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
-		return fmt.Sprintf("%s must be a %s, not a %s", t.Field, t.Type, t.Value)
+func shape(err *json.SemanticError) string {
+	if err.GoType == nil || err.JSONKind == 0 || err.Err != nil {
+		return "a value is not of the form that its field wants"
 	}
-	return "a value is not of the form that its field wants"
+	field := strings.ReplaceAll(strings.TrimPrefix(string(err.JSONPointer), "/"), "/", ".")
+	return fmt.Sprintf("%.200s must be a %s, not a %s", field, err.GoType, err.JSONKind)
 }
