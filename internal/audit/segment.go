@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -25,7 +26,7 @@ type Segment struct {
 	Time        time.Time // of the newest record
 	Terms       []byte    // Bloom filter of what the records can be found by; empty means that it has to be read
 	Hash        []byte    // of the last record
-	Body        []byte    // one record a line
+	Body        string    // one record a line
 }
 
 // maxSegment bounds the records of a segment.
@@ -51,20 +52,23 @@ func chain(head Head, entries []Entry) (Segment, Head) {
 		size += len(e.body) + 40
 		count += len(e.terms)
 	}
-	s := Segment{First: head.Sequence + 1, Body: make([]byte, 0, size)}
+	s := Segment{First: head.Sequence + 1}
+	var body strings.Builder
+	body.Grow(size)
+	line := make([]byte, 0, 1024)
 	terms := make([]term, 0, count)
 	for _, e := range entries {
 		head.Sequence++
-		begin := len(s.Body)
-		s.Body = e.line(s.Body, head.Sequence)
-		head.Hash = link(head.Hash, s.Body[begin:])
-		s.Body = append(s.Body, '\n')
+		line = e.line(line[:0], head.Sequence)
+		head.Hash = link(head.Hash, line)
+		line = append(line, '\n')
+		body.Write(line)
 		terms = append(terms, e.terms...)
 		if e.time.After(s.Time) {
 			s.Time = e.time
 		}
 	}
-	s.Last, s.Hash, s.Terms = head.Sequence, bytes.Clone(head.Hash[:]), filterOf(terms)
+	s.Last, s.Hash, s.Terms, s.Body = head.Sequence, bytes.Clone(head.Hash[:]), filterOf(terms), body.String()
 	return s, head
 }
 
@@ -81,9 +85,9 @@ func link(previous [sha256.Size]byte, line []byte) [sha256.Size]byte {
 // checked, so that a body cannot stand in for another.
 func (s Segment) records() ([]Record, error) {
 	list := make([]Record, 0, s.Last-s.First+1)
-	for line := range bytes.Lines(s.Body) {
+	for line := range strings.Lines(s.Body) {
 		var r Record
-		if err := json.Unmarshal(line, &r); err != nil {
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("records %d to %d: %w: %w", s.First, s.Last, err, ErrTampered)
 		}
 		if want := s.First + int64(len(list)); r.Sequence != want || want > s.Last {
@@ -110,8 +114,8 @@ func (s Segment) follow(head Head, each func(Head) error) (Head, error) {
 	var newest time.Time
 	var terms []term
 	i := 0
-	for line := range bytes.Lines(s.Body) {
-		head.Sequence, head.Hash = list[i].Sequence, link(head.Hash, bytes.TrimSuffix(line, []byte("\n")))
+	for line := range strings.Lines(s.Body) {
+		head.Sequence, head.Hash = list[i].Sequence, link(head.Hash, []byte(strings.TrimSuffix(line, "\n")))
 		if err := each(head); err != nil {
 			return head, err
 		}

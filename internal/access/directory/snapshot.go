@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/vault/seal"
@@ -43,6 +44,37 @@ type snapshot struct {
 	assigned map[string][]*Assignment // by principal
 	grants   map[grant][]access.Role
 	signing  *SigningKey // the one that signs, or nil
+	asked    *answers
+}
+
+// answers remembers what a snapshot has said, which can never change.
+type answers struct {
+	mu    sync.RWMutex
+	known map[question]bool
+}
+
+type question struct {
+	principal string
+	action    access.Action
+	scope     access.Scope
+}
+
+const maxAnswers = 1 << 16 // about 10 MiB
+
+func (a *answers) get(q question) (allowed, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	allowed, ok = a.known[q]
+	return allowed, ok
+}
+
+func (a *answers) put(q question, allowed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.known) >= maxAnswers {
+		clear(a.known)
+	}
+	a.known[q] = allowed
 }
 
 func newSnapshot() *snapshot {
@@ -89,6 +121,7 @@ func (s *snapshot) index() {
 	s.byClient, s.bySignIn = map[string]*Principal{}, map[string]*Principal{}
 	s.byHeader, s.held = map[access.Digest]*Credential{}, map[string][]*Credential{}
 	s.assigned, s.grants, s.signing = map[string][]*Assignment{}, map[grant][]access.Role{}, nil
+	s.asked = &answers{known: map[question]bool{}}
 
 	s.ordered = slices.SortedFunc(maps.Values(s.principals), byName)
 	for _, p := range s.ordered {
@@ -135,6 +168,16 @@ func byName(a, b *Principal) int {
 // allows reports whether the principal may do a at s: whether one of its roles at s, or
 // at a scope above, covers the action.
 func (s *snapshot) allows(principal string, a access.Action, at access.Scope) bool {
+	q := question{principal, a, at}
+	allowed, ok := s.asked.get(q)
+	if !ok {
+		allowed = s.decide(principal, a, at)
+		s.asked.put(q, allowed)
+	}
+	return allowed
+}
+
+func (s *snapshot) decide(principal string, a access.Action, at access.Scope) bool {
 	p, ok := s.principals[principal]
 	if !ok || !p.Enabled {
 		return false

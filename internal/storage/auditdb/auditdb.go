@@ -43,7 +43,7 @@ func (s *Store) flush(ctx context.Context, items []any) error {
 	segments, head := audit.Chain(head, entries)
 	for _, x := range segments {
 		if _, err := s.db.Exec(ctx, `INSERT INTO trail (first, last, time, terms, hash, body) VALUES ($1, $2, $3, $4, $5, $6)`,
-			x.First, x.Last, storage.Micros(x.Time), x.Terms, x.Hash, string(x.Body)); err != nil {
+			x.First, x.Last, storage.Micros(x.Time), x.Terms, x.Hash, x.Body); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 
 	"chatelaine.dev/internal/fault"
-	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -200,21 +199,6 @@ func (s *Service) open(ctx context.Context, b body) (keystore.Private, error) {
 
 func errPublicOnly() error {
 	return fault.New(fault.Denied, "KeyOperationForbidden", "Only the public half of the key is here; its private half was never imported.")
-}
-
-// key is the key of a body as algorithms take it.
-func (s *Service) key(ctx context.Context, b body) (algorithm.Key, error) {
-	k := algorithm.Key{Open: func() (keystore.Private, error) { return s.open(ctx, b) }}
-	var err error
-	if keyType(b.Type) != keystore.Oct {
-		if k.Public, err = b.Public(); err != nil {
-			return k, err
-		}
-		k.Spec, err = keystore.SpecOf(k.Public)
-		return k, err
-	}
-	k.Spec, err = b.spec()
-	return k, err
 }
 
 // PutManaged writes the key of a certificate's version, under the certificate's version

@@ -88,22 +88,18 @@ func (s *Service) use(ctx context.Context, c access.Caller, u use, do work) (res
 		if err != nil {
 			return err
 		}
-		b, err := bodyOf(e.Version)
+		k, err := object.Derived(e, s.readyOf)
 		if err != nil {
 			return err
 		}
-		if err := usable(e.Version, b.Ops, u.op, s.Now()); err != nil {
+		if err := usable(e.Version, k.ops, u.op, s.Now()); err != nil {
 			return err
 		}
-		k, err := s.key(ctx, b)
+		a, err := algorithm.Find(u.in.Algorithm, u.op, k.spec)
 		if err != nil {
 			return err
 		}
-		a, err := algorithm.Find(u.in.Algorithm, u.op, k.Spec)
-		if err != nil {
-			return err
-		}
-		out, err := do(a, k)
+		out, err := do(a, k.key(ctx))
 		if err != nil {
 			return err
 		}

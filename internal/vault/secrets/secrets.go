@@ -141,7 +141,7 @@ func (s *Service) GetAs(ctx context.Context, c access.Caller, r object.Ref, form
 		if !e.Version.Enabled {
 			return fault.New(fault.Denied, "SecretDisabled", "Operation get is not allowed on a disabled secret.")
 		}
-		if b, err = BodyOf(e.Version); err != nil {
+		if b, err = object.Derived(e, BodyOf); err != nil {
 			return err
 		}
 		if b, err = b.as(form); err != nil {
