@@ -87,7 +87,7 @@ func (q *Request) Decode(into any) error {
 	if err := tooDeep(q.Body); err != nil {
 		return fault.New(fault.Invalid, "BadParameter", "The request body is not valid JSON: %s.", err)
 	}
-	err := json.Unmarshal(q.Body, into, options)
+	err := json.Unmarshal(q.Body, into, json.MatchCaseInsensitiveNames(true)) // else strict: UTF-8, one value, no name twice
 	var form *json.SemanticError
 	switch {
 	case err == nil:

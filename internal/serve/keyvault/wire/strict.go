@@ -11,10 +11,6 @@ import (
 
 const maxDepth = 32
 
-// options read JSON as the service does: names in any case, and strictly else: UTF-8, one
-// value, no name twice.
-var options = json.MatchCaseInsensitiveNames(true)
-
 // tooDeep refuses a body that is nested deeper than maxDepth, before it is parsed.
 func tooDeep(body []byte) error {
 	depth, text := 0, false
