@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault"
@@ -57,9 +60,20 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f.Rotation = rotation.New(d, f.Keys)
 	f.Rotation.Handle(f.agenda)
 	f.Secrets = secrets.New(d)
-	f.Certificates = certificates.New(d, f.Keys, f.Secrets)
+	f.Certificates = certificates.New(d, f.Keys, f.Secrets).
+		With(enrollment.Registered{Requests: func() *enrollment.Service { return a.Requests }})
 	f.sweeper = f.newSweeper(store)
-	f.Issuers = issuer.New(d, nil)
+	f.Issuers = issuer.New(d, a.mayIssueBy)
 	f.Contacts = contact.New(d)
 	return f, nil
+}
+
+// mayIssueBy refuses an issuer of a vault whose profile is none, or by which the caller
+// may not issue.
+func (a *App) mayIssueBy(ctx context.Context, c access.Caller, profile string) error {
+	p, err := a.profiles.Get(profile)
+	if err != nil {
+		return err
+	}
+	return a.Directory.Authorize(ctx, c, issuance.IssueCertificates, access.Scope("/authorities/"+p.Authorities[0]+"/profiles/"+p.Name), "CertificateIssuerSet")
 }

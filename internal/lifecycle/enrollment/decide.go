@@ -2,6 +2,7 @@ package enrollment
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"chatelaine.dev/internal/access"
@@ -48,7 +49,7 @@ func (s *Service) decide(ctx context.Context, c access.Caller, v verdict) (Reque
 			return s.Jobs.Enqueue(ctx, RunArgs{e.ID}, job.Options{})
 		}
 		e.State, e.Key, e.Problem = Denied, nil, v.comment
-		return s.postpone(ctx, e.Lineage)
+		return errors.Join(s.postpone(ctx, e.Lineage), s.refuse(ctx, *e, "RequestDenied", "The request was declined by "+c.Name+"."))
 	}})
 	if fault.HasCode(err, "OwnRequest") {
 		rec := c.Record(v.operation, Path(v.id))
@@ -69,7 +70,7 @@ func (s *Service) Cancel(ctx context.Context, c access.Caller, id string) (Reque
 			return fault.New(fault.Conflict, "NotCancelable", "the request is %s at step %s and cannot be canceled", e.State, e.Step)
 		}
 		e.State, e.Key = Canceled, nil
-		return s.postpone(ctx, e.Lineage)
+		return errors.Join(s.postpone(ctx, e.Lineage), s.refuse(ctx, *e, "RequestCanceled", "The request was canceled by "+c.Name+"."))
 	}})
 }
 
@@ -79,6 +80,9 @@ func (s *Service) Retry(ctx context.Context, c access.Caller, id string) (Reques
 	return s.change(ctx, c, id, change{action: Write, operation: "RequestRetry", event: "Chatelaine.RequestRetried", edit: func(ctx context.Context, e *Entry) error {
 		if e.State != Failed {
 			return fault.New(fault.Conflict, "NotFailed", "the request is %s; only one that failed can be tried again", e.State)
+		}
+		if e.Kind == Certify {
+			return fault.New(fault.Conflict, "AskTheVault", "the vault has been told that nothing comes; create a new version of the certificate %s there", e.Wanted.Keep.Name)
 		}
 		if !e.Result.NotAfter.IsZero() && !s.Now().Before(e.Result.NotAfter) {
 			return fault.New(fault.Conflict, "CertificateExpired", "the certificate of the request has expired; make a new request")

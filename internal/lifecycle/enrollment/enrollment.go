@@ -30,6 +30,7 @@ const (
 	Enroll     Kind = "enroll" // the first certificate of a lineage
 	Renew      Kind = "renew"  // the next one
 	Revocation Kind = "revoke"
+	Certify    Kind = "certify" // for a key that a vault has made, and for its own certificate
 )
 
 // State is how a request stands.
@@ -54,7 +55,8 @@ func (s State) Live() bool { return s == Pending || s == Approved || s == InProg
 // Step is what a request does next.
 type Step string
 
-// The steps of enroll and renew, and then those of revoke, in their order.
+// The steps of enroll and renew, and then those of revoke, in their order. A request of
+// kind certify has Issue, Deliver and Record.
 const (
 	MakeKey Step = "key"    // make the private key and the CSR, and keep them sealed
 	Issue   Step = "issue"  // have it issued, and check what came back
@@ -62,6 +64,8 @@ const (
 	Record  Step = "record" // tell the inventory
 	Deploy  Step = "deploy" // one target after the other
 	Retire  Step = "retire" // the lineage now points to the new certificate
+
+	Deliver Step = "deliver" // hand the certificate to the vault that has the key
 
 	Withdraw Step = "revoke" // tell the issuer
 	Mark     Step = "mark"   // tell the inventory and the lineage

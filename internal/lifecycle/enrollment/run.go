@@ -2,6 +2,7 @@ package enrollment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,6 +122,8 @@ func (r *runner) act(ctx context.Context) (outcome, error) {
 		return r.issue(ctx)
 	case Keep:
 		return r.keep(ctx)
+	case Deliver:
+		return r.deliver(ctx)
 	case Record:
 		return r.record(ctx)
 	case Deploy:
@@ -154,7 +157,10 @@ func (r *runner) note(ctx context.Context, o outcome) error {
 	rec := r.caller().Record("RequestAdvance", Path(r.e.ID))
 	rec.Details[audit.Step] = string(r.e.Step)
 	if o.next.Step != r.e.Step || o.next.State != r.e.State {
-		o.next.Attempts, o.next.Problem = 0, ""
+		o.next.Attempts = 0
+		if o.next.Problem == r.e.Problem {
+			o.next.Problem = "" // it was overcome
+		}
 	}
 	return r.save(ctx, o, rec)
 }
@@ -176,7 +182,10 @@ func (r *runner) fail(ctx context.Context, err error) error {
 	r.Log.Error("request failed", "request", r.e.ID, "step", r.e.Step, "attempt", r.e.Attempts+1, "error", err)
 	o := outcome{next: r.begun(), event: "Chatelaine.RequestFailed"}
 	o.next.State, o.next.Problem = Failed, lineage.Problem(err)
-	o.also = func(ctx context.Context) error { return r.blame(ctx, o.next.Problem) }
+	code := fault.Of(err).Code
+	o.also = func(ctx context.Context) error {
+		return errors.Join(r.blame(ctx, o.next.Problem), r.refuse(ctx, r.e, code, o.next.Problem))
+	}
 	rec := r.caller().Record("RequestFail", Path(r.e.ID))
 	rec.Outcome, rec.Details[audit.Step] = audit.Failed, string(r.e.Step)
 	return r.save(ctx, o, rec)
@@ -205,7 +214,9 @@ func (r *runner) expire(ctx context.Context) error {
 	}
 	o := outcome{next: r.e, event: "Chatelaine.RequestExpired"}
 	o.next.State, o.next.Key = Expired, nil
-	o.also = func(ctx context.Context) error { return r.postpone(ctx, r.e.Lineage) }
+	o.also = func(ctx context.Context) error {
+		return errors.Join(r.postpone(ctx, r.e.Lineage), r.refuse(ctx, r.e, "RequestExpired", "Nobody approved the request in time."))
+	}
 	return r.save(ctx, o, r.caller().Record("RequestExpire", Path(r.e.ID)))
 }
 

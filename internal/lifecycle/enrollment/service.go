@@ -71,6 +71,7 @@ type Deps struct {
 	Vault       Vault
 	Inventory   Inventory
 	Deployments Deployments
+	Orders      Orders
 	Transact    audit.Transact
 	Audit       audit.Recorder
 	Guard       access.Guard
@@ -182,7 +183,7 @@ func (s *Service) insert(ctx context.Context, c access.Caller, e Entry, operatio
 
 // supersede ends a failed request of the lineage: only the newest may be tried again.
 func (s *Service) supersede(ctx context.Context, c access.Caller, e Entry) error {
-	if e.Kind == Revocation {
+	if e.Lineage == "" || e.Kind == Revocation {
 		return nil
 	}
 	before, err := s.Store.LatestRequest(ctx, e.Lineage)

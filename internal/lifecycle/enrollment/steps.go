@@ -99,7 +99,11 @@ func (r *runner) issue(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	sum := sha256.Sum256(leaf.Raw)
-	o := r.to(Keep)
+	next := Keep
+	if r.e.Kind == Certify {
+		next = Deliver
+	}
+	o := r.to(next)
 	o.next.Token, o.next.Certificate, o.next.Chain = "", a.Certificate, a.Chain
 	o.next.Result = lineage.Certificate{
 		SHA256: hex.EncodeToString(sum[:]), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Request: r.e.ID,
@@ -154,6 +158,9 @@ func (r *runner) record(ctx context.Context) (outcome, error) {
 		return outcome{}, fmt.Errorf("tell the inventory: %w", err)
 	}
 	o := r.to(Deploy)
+	if r.e.Kind == Certify {
+		return r.finish(o), nil
+	}
 	o.also = func(ctx context.Context) error {
 		return r.Inventory.SetLineage(ctx, r.e.Result.SHA256, r.e.Lineage, r.e.Wanted.Owner)
 	}

@@ -72,6 +72,16 @@ func (v Certificates) withoutKey(ctx context.Context, c access.Caller, ref objec
 	return connector.Bundle{Certificate: found.Body.Certificate, Chain: withoutRoot(found.Body.Chain)}, nil
 }
 
+// Deliver implements Orders.
+func (v Certificates) Deliver(ctx context.Context, c access.Caller, k lineage.Keep, order string, b connector.Bundle) (string, error) {
+	return v.Service.Deliver(ctx, c, object.Ref{Vault: k.Vault, Name: k.Name}, order, append([][]byte{b.Certificate}, b.Chain...))
+}
+
+// Refuse implements Orders.
+func (v Certificates) Refuse(ctx context.Context, c access.Caller, k lineage.Keep, order, code, message string) error {
+	return v.Service.Refuse(ctx, c, object.Ref{Vault: k.Vault, Name: k.Name}, order, certificates.Failure{Code: code, Message: message})
+}
+
 func bundle(p pfx.Bundle) (connector.Bundle, error) {
 	list, err := p.LeafFirst()
 	if err != nil {

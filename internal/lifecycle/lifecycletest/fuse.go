@@ -92,6 +92,15 @@ func (v fusedVault) Keep(ctx context.Context, c access.Caller, k lineage.Keep, b
 	return fused(v.fuse, "keep", func() (string, error) { return v.Certificates.Keep(ctx, c, k, b) })
 }
 
+type fusedOrders struct {
+	enrollment.Certificates
+	fuse *Fuse
+}
+
+func (o fusedOrders) Deliver(ctx context.Context, c access.Caller, k lineage.Keep, order string, b connector.Bundle) (string, error) {
+	return fused(o.fuse, "deliver", func() (string, error) { return o.Certificates.Deliver(ctx, c, k, order, b) })
+}
+
 type fusedInventory struct {
 	*inventory.Service
 	fuse *Fuse

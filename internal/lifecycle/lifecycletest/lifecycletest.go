@@ -32,6 +32,7 @@ import (
 	"chatelaine.dev/internal/storage/lifecycledb"
 	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/vault/certificates"
+	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/seal"
@@ -46,6 +47,7 @@ type World struct {
 	Queue *Queue
 
 	Certificates *certificates.Service
+	Registered   *issuer.Service // issuers of the vault; whoever asks may register every profile
 	Issuance     *issuance.Service
 	Revocation   *revocation.Service
 	Inventory    *inventory.Service
@@ -106,7 +108,9 @@ func (w *World) Restart(t testing.TB) {
 	w.Floor.Reopen()
 	d := w.Deps
 	d.Transact = w.transact
-	w.Certificates = certificates.New(d, keys.New(d, keystore.NewSoftware()), secrets.New(d))
+	w.Certificates = certificates.New(d, keys.New(d, keystore.NewSoftware()), secrets.New(d)).
+		With(enrollment.Registered{Requests: func() *enrollment.Service { return w.Requests }})
+	w.Registered = issuer.New(d, func(context.Context, access.Caller, string) error { return nil })
 	w.openPKI(t)
 	w.openInventory()
 	w.openLifecycle()
@@ -181,6 +185,7 @@ func (w *World) openLifecycle() {
 	w.Requests = enrollment.New(enrollment.Deps{
 		Store: w.Store, Lineages: w.Store, Policy: policy, Keystore: keystore.NewSoftware(), Issuers: fusedIssuers{w},
 		Vault: fusedVault{kept, w.Fuse}, Inventory: fusedInventory{w.Inventory, w.Fuse}, Deployments: w.Deployments,
+		Orders:   fusedOrders{kept, w.Fuse},
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Jobs: w.Queue, Now: w.Time, Log: log,
 	})
 	w.Renewal = renewal.New(renewal.Deps{

@@ -89,7 +89,7 @@ func stepName(s enrollment.Step) string {
 	return map[enrollment.Step]string{
 		enrollment.MakeKey: "Make the key", enrollment.Issue: "Have it issued and check what came back", enrollment.Keep: "Put it into the vault",
 		enrollment.Record: "Tell the inventory", enrollment.Deploy: "Install it and prove it by a handshake", enrollment.Retire: "Retire the old one",
-		enrollment.Withdraw: "Tell the issuer", enrollment.Mark: "Tell the inventory",
+		enrollment.Deliver: "Hand it to the vault that has the key", enrollment.Withdraw: "Tell the issuer", enrollment.Mark: "Tell the inventory",
 	}[s]
 }
 
@@ -103,7 +103,7 @@ func (c *Console) request(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.Title = map[enrollment.Kind]string{enrollment.Enroll: "Enroll ", enrollment.Renew: "Renew ", enrollment.Revocation: "Revoke "}[r.Kind] + requestName(r)
+	p.Title = map[enrollment.Kind]string{enrollment.Enroll: "Enroll ", enrollment.Renew: "Renew ", enrollment.Revocation: "Revoke ", enrollment.Certify: "Certify "}[r.Kind] + requestName(r)
 	p.Props = c.requestProps(r)
 	if r.State == enrollment.Pending {
 		p.Approve = &page.Decision{Approve: requestPath(r.ID) + "/approve", Deny: requestPath(r.ID) + "/deny", Why: "Its profile wants a second person to agree. It waits until " + view.Minute(r.Wake) + " UTC."}
@@ -148,7 +148,10 @@ func (c *Console) road(v *visit, r enrollment.Request) (page.Request, error) {
 		p.Steps = append(p.Steps, v.approvalStep(r))
 	}
 	steps := []enrollment.Step{enrollment.MakeKey, enrollment.Issue, enrollment.Keep, enrollment.Record, enrollment.Deploy, enrollment.Retire}
-	if r.Kind == enrollment.Revocation {
+	switch r.Kind {
+	case enrollment.Certify:
+		steps = []enrollment.Step{enrollment.Issue, enrollment.Deliver, enrollment.Record}
+	case enrollment.Revocation:
 		steps = []enrollment.Step{enrollment.Withdraw, enrollment.Mark}
 	}
 	at := slices.Index(steps, r.Step)

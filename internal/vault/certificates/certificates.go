@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/audit"
@@ -33,14 +34,26 @@ const (
 	pendingUpdate object.Operation = "PendingUpdate"
 	pendingDelete object.Operation = "PendingDelete"
 	pendingMerge  object.Operation = "PendingMerge"
+	enroll        object.Operation = "Enroll" // a registered issuer issued
+
+	// Renewal is a new version by the policy alone.
+	Renewal object.Operation = "Renew"
 )
 
 // Service is the certificates of all vaults. The shelf is not embedded: its operations
 // know nothing of keys and secrets, so those such as Delete are reached only through ours.
 type Service struct {
-	shelf   *object.Shelf
-	keys    *keys.Service
-	secrets *secrets.Service
+	shelf     *object.Shelf
+	keys      *keys.Service
+	secrets   *secrets.Service
+	authority Authority // nil: registered issuers issue nothing
+}
+
+// With returns the service with an authority behind its registered issuers.
+func (s *Service) With(a Authority) *Service {
+	with := *s
+	with.authority = a
+	return &with
 }
 
 // New makes the service. Keys and secrets of certificates are written through k and s.
@@ -55,6 +68,7 @@ func New(d object.Deps, k *keys.Service, s *secrets.Service) *Service {
 		pendingUpdate:        "certificates/update/action",
 		pendingDelete:        "certificates/update/action",
 		pendingMerge:         "certificates/create/action",
+		enroll:               "certificates/create/action",
 		object.Get:           "certificates/read",
 		object.Update:        "certificates/update/action",
 		object.Delete:        "certificates/delete",
@@ -97,6 +111,7 @@ type Certificate struct {
 	Body      Body
 	Policy    policy.Policy
 	Operation *Operation // nil if the certificate was imported
+	Again     time.Time  // no renewal before; zero when none failed
 }
 
 // Issued reports whether there is a certificate, not only a request for one.
@@ -108,7 +123,7 @@ func Of(e object.Entry) (Certificate, error) {
 	if err != nil {
 		return Certificate{}, err
 	}
-	c := Certificate{Entry: e, Policy: s.Policy}
+	c := Certificate{Entry: e, Policy: s.Policy, Again: s.Again}
 	if s.Pending != nil {
 		op := s.Pending.Operation
 		c.Operation = &op

@@ -24,7 +24,7 @@ type CreateRequest struct {
 // Create makes a key and a certificate request by the policy. Issuer Self signs at once:
 // the version is there when Create returns, and the operation that it returns says
 // inProgress, as Key Vault's does, while the next look at it says completed. Issuer
-// Unknown waits for Merge.
+// Unknown waits for Merge, a registered issuer for what the CA delivers.
 func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q CreateRequest) (op Operation, err error) {
 	err = s.shelf.Call(ctx, c, create, r, func(v *object.Vault) error {
 		if err := object.CheckName(r.Name); err != nil {
@@ -37,17 +37,14 @@ func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q C
 		if err != nil {
 			return err
 		}
-		if st.Pending.inProgress() {
-			return errInProgress()
-		}
-		n := creation{v: v, caller: c, ref: r}
-		if n.policy, err = policyFor(head, st, q.Policy); err != nil {
+		p, err := policyFor(head, st, q.Policy)
+		if err != nil {
 			return err
 		}
-		if n.key, err = s.keyFor(ctx, v, head, n.policy); err != nil {
-			return err
-		}
-		op, err = s.begin(ctx, n, q)
+		op, err = s.next(ctx, creation{
+			v: v, head: head, caller: c, ref: r, operation: create, policy: p,
+			version: newVersion(object.NewVersionID(), q.Attributes), preserveOrder: q.PreserveOrder,
+		}, st)
 		return err
 	})
 	if err != nil {
@@ -56,42 +53,90 @@ func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q C
 	return op, nil
 }
 
-// creation is a Create whose key is made.
+// Renew begins the next version of a certificate as its policy says, with the tags of the
+// latest. settle runs in the transaction that notes it. It does not authorise: the
+// policy's author asked for it.
+func (s *Service) Renew(ctx context.Context, c access.Caller, e object.Entry, settle func(ctx context.Context) error) error {
+	st, err := stateOf(e.Head)
+	if err != nil {
+		return err
+	}
+	body, err := BodyOf(e.Version)
+	if err != nil {
+		return err
+	}
+	_, err = s.next(ctx, creation{
+		v: e.Vault, head: e.Head, caller: c, ref: object.Ref{Vault: e.Vault.Name, Name: e.Head.Name}, operation: Renewal, policy: st.Policy,
+		version: newVersion(object.NewVersionID(), object.Attributes{Tags: e.Version.Tags}), preserveOrder: body.PreserveOrder, settle: settle,
+	}, st)
+	return err
+}
+
+// creation is a version in the making.
 type creation struct {
-	v      *object.Vault
-	caller access.Caller
-	ref    object.Ref
-	policy policy.Policy
-	key    keys.Made
+	v             *object.Vault
+	head          object.Head // before; zero for a new certificate
+	caller        access.Caller
+	ref           object.Ref
+	operation     object.Operation // create or renew
+	policy        policy.Policy
+	version       object.Version
+	preserveOrder bool
+	settle        func(ctx context.Context) error // in the transaction that notes it; may be nil
+
+	key   keys.Made
+	order Order // of a registered issuer
+}
+
+// next makes the key of a version and begins it.
+func (s *Service) next(ctx context.Context, n creation, st state) (Operation, error) {
+	if st.Pending.inProgress() {
+		return Operation{}, errInProgress()
+	}
+	var ordered bool
+	var err error
+	if n.order, ordered, err = s.orderFor(ctx, n.v, n.ref.Name, n.policy); err != nil {
+		return Operation{}, err
+	}
+	if n.key, err = s.keyFor(ctx, n.v, n.head, n.policy); err != nil {
+		return Operation{}, err
+	}
+	return s.begin(ctx, n, ordered)
 }
 
 // begin makes the certificate request and goes on as the issuer wants.
-func (s *Service) begin(ctx context.Context, n creation, q CreateRequest) (Operation, error) {
+func (s *Service) begin(ctx context.Context, n creation, ordered bool) (Operation, error) {
 	private, err := s.keys.OpenMade(ctx, n.key)
 	if err != nil {
 		return Operation{}, err
 	}
-	csr, err := n.policy.Request(private)
+	says := n.policy
+	if ordered {
+		says = n.order.Policy
+	}
+	csr, err := says.Request(private)
 	if err != nil {
 		return Operation{}, err
 	}
-	x := newVersion(object.NewVersionID(), q.Attributes)
 	p := pending{
 		Operation: Operation{
 			RequestID: object.NewVersionID(), Issuer: *n.policy.Issuer, Request: csr,
-			Status: InProgress, Details: detailsIssuing, PreserveOrder: q.PreserveOrder, Created: s.shelf.Now().UTC(),
+			Status: InProgress, Details: detailsIssuing, PreserveOrder: n.preserveOrder, Created: s.shelf.Now().UTC(),
 		},
-		Version: x.ID, Enabled: x.Enabled, Tags: x.Tags, Key: n.policy.Key,
+		Version: n.version.ID, Enabled: n.version.Enabled, Tags: n.version.Tags, Key: n.policy.Key, Renewal: n.operation == Renewal,
 	}
-	if n.policy.Issuer.IsSelf() {
-		return p.Operation, s.signSelf(ctx, n, p, x, private)
+	switch {
+	case ordered:
+		return p.Operation, s.order(ctx, n, p)
+	case n.policy.Issuer.IsSelf():
+		return p.Operation, s.signSelf(ctx, n, p, private)
 	}
 	p.Details = detailsUnknown
-	return p.Operation, s.await(ctx, n, p)
+	return p.Operation, s.await(ctx, n, p, nil)
 }
 
 // signSelf issues a self-signed certificate and stores it with its completed operation.
-func (s *Service) signSelf(ctx context.Context, n creation, p pending, x object.Version, key crypto.Signer) error {
+func (s *Service) signSelf(ctx context.Context, n creation, p pending, key crypto.Signer) error {
 	der, err := n.policy.SelfSign(key, s.shelf.Now())
 	if err != nil {
 		return err
@@ -100,55 +145,75 @@ func (s *Service) signSelf(ctx context.Context, n creation, p pending, x object.
 	if err != nil {
 		return fmt.Errorf("read the certificate just signed: %w", err)
 	}
-	d, err := s.draft(ctx, x, content{
+	d, err := s.draft(ctx, n.version, content{
 		key: n.key, leaf: leaf, certificates: []*x509.Certificate{leaf}, policy: n.policy, preserveOrder: p.PreserveOrder,
 	})
 	if err != nil {
 		return err
 	}
-	p.Status, p.Details = Completed, ""
-	return s.shelf.Transact(ctx, func(ctx context.Context) error {
+	return s.transact(ctx, n, func(ctx context.Context) error {
 		if _, err := s.store(ctx, n.v, n.ref.Name, d, func(st *state) error {
-			if st.Pending.inProgress() {
-				return errInProgress()
+			if err := s.note(st, n, p); err != nil {
+				return err
 			}
-			st.Policy, st.Pending = n.policy.Stamp(st.Policy, s.shelf.Now()), &p
+			st.complete()
 			return nil
 		}); err != nil {
 			return err
 		}
-		return s.done(ctx, n.caller, create, n.ref, d)
+		return s.done(ctx, n.caller, n.operation, n.ref, d)
 	})
 }
 
-// await stores a request that the caller takes to a CA.
-func (s *Service) await(ctx context.Context, n creation, p pending) error {
-	key, err := s.exportMade(ctx, n.key)
-	if err != nil {
+// await stores a request whose certificate comes later. also, if not nil, runs in the
+// same transaction.
+func (s *Service) await(ctx context.Context, n creation, p pending, also func(ctx context.Context) error) (err error) {
+	if p.Made, err = n.key.Keep(); err != nil {
 		return err
 	}
-	if p.Private, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-		return fmt.Errorf("encode the key of a request: %w", err)
-	}
-	return s.shelf.Transact(ctx, func(ctx context.Context) error {
+	return s.transact(ctx, n, func(ctx context.Context) error {
 		if err := free(ctx, n.v, n.ref.Name); err != nil {
 			return err
 		}
 		if _, err := n.v.SetHead(ctx, object.Certificates, n.ref.Name, func(h *object.Head) error {
-			return change(h, func(st *state) error {
-				if st.Pending.inProgress() {
-					return errInProgress()
-				}
-				st.Policy, st.Pending = n.policy.Stamp(st.Policy, s.shelf.Now()), &p
-				return nil
-			})
+			return change(h, func(st *state) error { return s.note(st, n, p) })
 		}); err != nil {
 			return err
 		}
-		return s.shelf.Done(ctx, n.caller, create, versioned(n.ref, p.Version), map[audit.Field]string{
+		if also != nil {
+			if err := also(ctx); err != nil {
+				return err
+			}
+		}
+		return s.shelf.Done(ctx, n.caller, n.operation, versioned(n.ref, p.Version), map[audit.Field]string{
 			audit.Issuer: p.Issuer.Name, audit.KeyType: n.key.Spec.String(), audit.Request: p.RequestID,
 		})
 	})
+}
+
+// transact runs the transaction that notes a creation.
+func (s *Service) transact(ctx context.Context, n creation, fn func(ctx context.Context) error) error {
+	return s.shelf.Transact(ctx, func(ctx context.Context) error {
+		if n.settle != nil {
+			if err := n.settle(ctx); err != nil {
+				return err
+			}
+		}
+		return fn(ctx)
+	})
+}
+
+// note puts a creation into the state, unless another was faster. A renewal leaves the
+// policy as somebody may have changed it meanwhile.
+func (s *Service) note(st *state, n creation, p pending) error {
+	if st.Pending.inProgress() {
+		return errInProgress()
+	}
+	if n.operation == create {
+		st.Policy = n.policy.Stamp(st.Policy, s.shelf.Now())
+	}
+	st.Pending = &p
+	return nil
 }
 
 // done records that a version was stored.
@@ -173,10 +238,7 @@ func policyFor(head object.Head, st state, sent *policy.Policy) (policy.Policy, 
 	default:
 		return p, fault.New(fault.Invalid, "BadParameter", "The parameter policy is required for a new certificate.")
 	}
-	if err := p.Check(); err != nil {
-		return p, err
-	}
-	return p, checkIssuer(p.Issuer)
+	return p, p.Check()
 }
 
 // keyFor makes the key of a new version, or takes that of the last when the policy says

@@ -4,14 +4,41 @@ import (
 	"context"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/object"
 )
 
-// Delete soft-deletes a certificate with all its versions, its key and its secret.
+// Delete soft-deletes a certificate with all its versions, its key and its secret. What
+// was ordered for it is taken back.
 func (s *Service) Delete(ctx context.Context, c access.Caller, r object.Ref) (Certificate, error) {
 	return s.cascade(ctx, c, object.Delete, r, func(ctx context.Context, v *object.Vault, k object.Kind) (object.Entry, error) {
+		if k == object.Certificates {
+			if err := s.takeBack(ctx, v, r.Name); err != nil {
+				return object.Entry{}, err
+			}
+		}
 		return v.Delete(ctx, k, r.Name)
 	})
+}
+
+// takeBack cancels a creation that a registered issuer works on: nobody could be told
+// what comes of it while the certificate is deleted.
+func (s *Service) takeBack(ctx context.Context, v *object.Vault, name string) error {
+	_, st, err := s.current(ctx, v, name)
+	if err != nil || !st.Pending.inProgress() || issuer.Reserved(st.Pending.Issuer.Name) {
+		return err
+	}
+	if err := s.withdraw(ctx, st.Pending); err != nil {
+		return err
+	}
+	_, err = v.SetHead(ctx, object.Certificates, name, func(h *object.Head) error {
+		return change(h, func(st *state) error {
+			st.end(Cancelled, "Certificate operation was cancelled, because the certificate was deleted.")
+			st.postpone(s.shelf.Now())
+			return nil
+		})
+	})
+	return err
 }
 
 // Recover undoes Delete for all three.

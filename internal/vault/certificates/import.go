@@ -75,6 +75,9 @@ func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q I
 		if err != nil {
 			return err
 		}
+		if err := checkIssuer(ctx, v, n.policy.Issuer); err != nil {
+			return err
+		}
 		cert, err = s.bring(ctx, creation{v: v, caller: c, ref: r}, q, n)
 		return err
 	})
@@ -108,9 +111,6 @@ func (q ImportRequest) content(head object.Head, st state) (content, error) {
 		}
 	}
 	if err := p.Key.Fits(leaf.PublicKey); err != nil {
-		return content{}, err
-	}
-	if err := checkIssuer(p.Issuer); err != nil {
 		return content{}, err
 	}
 	n := content{private: b.Key, leaf: leaf, certificates: b.Certificates, policy: p, preserveOrder: q.PreserveOrder}

@@ -48,7 +48,7 @@ func (s *Service) Merge(ctx context.Context, c access.Caller, r object.Ref, q Me
 				if st.Pending.RequestID != p.RequestID {
 					return errNoPending(r.Name)
 				}
-				st.Pending.Status, st.Pending.Details, st.Pending.Private = Completed, "", nil
+				st.complete()
 				return nil
 			})
 			if err != nil {
@@ -86,20 +86,20 @@ func (s *Service) merged(ctx context.Context, st state, q MergeRequest) (draft, 
 	if err != nil {
 		return draft{}, err
 	}
-	key, err := x509.ParsePKCS8PrivateKey(p.Private)
-	if err != nil {
-		return draft{}, fault.Wrap(err, fault.Internal, "", "the key of the request does not open")
-	}
 	n := content{certificates: all, policy: st.Policy, preserveOrder: p.PreserveOrder}
 	n.policy.Key = p.Key // the policy may have been edited since the key was made
+	if n.key, err = s.keys.Unkeep(p.Made); err != nil {
+		return draft{}, err
+	}
+	key, err := s.keys.OpenMade(ctx, n.key)
+	if err != nil {
+		return draft{}, err
+	}
 	if n.leaf, err = leafOf(key, all); err != nil {
 		return draft{}, err
 	}
 	if !p.PreserveOrder {
 		n.certificates = pfx.Chain(n.leaf, all)
-	}
-	if n.key, err = s.keys.Bring(ctx, key, isHSM(n.policy), operations(n.policy)); err != nil {
-		return draft{}, err
 	}
 	x := newVersion(p.Version, object.Attributes{Enabled: &p.Enabled, Tags: p.Tags})
 	object.Attributes{Enabled: q.Attributes.Enabled, Tags: q.Attributes.Tags}.Apply(&x)

@@ -46,7 +46,12 @@ func (s *Service) Cancel(ctx context.Context, c access.Caller, r object.Ref) (Op
 				if !p.inProgress() {
 					return fault.New(fault.Invalid, "BadParameter", "The pending certificate of %s is %s; only one that is inProgress can be cancelled.", r.Name, p.Status)
 				}
-				p.CancellationRequested, p.Status, p.Details, p.Private = true, Cancelled, "Certificate operation was cancelled.", nil
+				if err := s.withdraw(ctx, p); err != nil {
+					return err
+				}
+				p.CancellationRequested = true
+				st.end(Cancelled, "Certificate operation was cancelled.")
+				st.postpone(s.shelf.Now())
 				op = p.Operation
 				return nil
 			})
@@ -64,6 +69,10 @@ func (s *Service) DeletePending(ctx context.Context, c access.Caller, r object.R
 				if st.Pending == nil {
 					return errNoPending(r.Name)
 				}
+				if err := s.withdraw(ctx, st.Pending); err != nil {
+					return err
+				}
+				st.postpone(s.shelf.Now())
 				op, st.Pending = st.Pending.Operation, nil
 				return nil
 			})

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"time"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/certificates/policy"
+	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -21,6 +21,7 @@ const (
 	InProgress Status = "inProgress"
 	Completed  Status = "completed"
 	Cancelled  Status = "cancelled"
+	Failed     Status = "failed" // the issuer refused; Error says why
 )
 
 // What is said with the status InProgress [REC].
@@ -38,37 +39,70 @@ type Operation struct {
 	Details               string        `json:"details,omitempty"`
 	CancellationRequested bool          `json:"cancellationRequested,omitempty"`
 	PreserveOrder         bool          `json:"preserveOrder,omitempty"`
+	Error                 *Failure      `json:"error,omitempty"`
 	Created               time.Time     `json:"created"`
+}
+
+// Failure is why nothing was issued.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }
 
 // state is what the head of a certificate keeps besides the head's own fields.
 type state struct {
-	Policy  policy.Policy `json:"policy"`
-	Pending *pending      `json:"pending,omitempty"` // the last creation, also when it is over
+	Policy   policy.Policy `json:"policy"`
+	Pending  *pending      `json:"pending,omitempty"`  // the last creation, also when it is over
+	Failures int           `json:"failures,omitempty"` // renewals in a row that came to nothing
+	Again    time.Time     `json:"again,omitzero"`     // no renewal before; zero when none failed
 }
 
-// pending is a creation with what Merge will need. Until then its key is in no vault, so
-// that the newest key and secret of the name stay usable.
+// pending is a creation with what completing it will need. Until then its key is in no
+// vault, so that the newest key and secret of the name stay usable.
 type pending struct {
 	Operation
 	Version string                `json:"version"` // id that the version will have
-	Private privateKey            `json:"private,omitempty"`
+	Made    keys.Kept             `json:"made,omitempty"`
 	Key     *policy.KeyProperties `json:"key"` // what the policy said of the key when it was made
 	Enabled bool                  `json:"enabled"`
 	Tags    map[string]string     `json:"tags,omitempty"`
+	Renewal bool                  `json:"renewal,omitempty"` // nobody asked for it but the policy
 }
-
-// privateKey is a private key as PKCS#8. It is only ever stored inside a sealed row and
-// never prints.
-type privateKey []byte
 
 const hidden = "[private key]"
 
-// Format hides the key.
-func (privateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+// end ends the creation that is in progress. Its key is of no use any more.
+func (st *state) end(status Status, details string) {
+	st.Pending.Status, st.Pending.Details, st.Pending.Made = status, details, nil
+}
 
-// LogValue hides the key.
-func (privateKey) LogValue() slog.Value { return slog.StringValue(hidden) }
+// complete ends it with a version.
+func (st *state) complete() {
+	st.end(Completed, "")
+	st.Failures, st.Again = 0, time.Time{}
+}
+
+// How long a renewal that came to nothing waits: twice as long after each.
+const (
+	firstWait = time.Hour
+	lastWait  = 24 * time.Hour
+)
+
+// fail ends it with an error.
+func (st *state) fail(why Failure, now time.Time) {
+	st.end(Failed, "Certificate operation failed: "+why.Message)
+	st.Pending.Error = &why
+	st.postpone(now)
+}
+
+// postpone puts a renewal off that somebody or something ended.
+func (st *state) postpone(now time.Time) {
+	if !st.Pending.Renewal {
+		return
+	}
+	st.Again = now.Add(min(firstWait<<min(st.Failures, 10), lastWait)).UTC()
+	st.Failures++
+}
 
 func (p *pending) inProgress() bool { return p != nil && p.Status == InProgress }
 
@@ -119,14 +153,11 @@ func errNoPending(name string) error {
 	return fault.New(fault.NotFound, "PendingCertificateNotFound", "Pending certificate of %s was not found: it was imported, its creation was deleted, or request_id names another one.", name)
 }
 
-func errNoIssuer(name string) error {
-	return fault.New(fault.NotFound, "CertificateIssuerNotFound", "A certificate issuer with name %.127s was not found in this key vault. Use Self or Unknown.", name)
-}
-
 // checkIssuer refuses issuers that nobody registered.
-func checkIssuer(i *policy.Issuer) error {
-	if i.IsSelf() || i.IsUnknown() {
+func checkIssuer(ctx context.Context, v *object.Vault, i *policy.Issuer) error {
+	if issuer.Reserved(i.Name) {
 		return nil
 	}
-	return errNoIssuer(i.Name)
+	_, err := issuer.Find(ctx, v, i.Name)
+	return err
 }

@@ -117,7 +117,7 @@ func (s *Service) setPolicy(ctx context.Context, v *object.Vault, name string, s
 			if err := p.Check(); err != nil {
 				return err
 			}
-			if err := checkIssuer(p.Issuer); err != nil {
+			if err := checkIssuer(ctx, v, p.Issuer); err != nil {
 				return err
 			}
 			st.Policy = p.Stamp(st.Policy, s.shelf.Now())

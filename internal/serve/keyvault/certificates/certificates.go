@@ -114,6 +114,8 @@ type operation struct {
 	Target                string        `json:"target,omitempty"`
 	RequestID             string        `json:"request_id"`
 	PreserveOrder         bool          `json:"preserveCertOrder,omitempty"`
+
+	Error *certificates.Failure `json:"error,omitempty"` // its JSON is the wire's
 }
 
 // answerOperation is an operation of the certificate that the path names, or err.
@@ -124,7 +126,7 @@ func answerOperation(q *wire.Request, op certificates.Operation, err error) (wir
 	out := operation{
 		ID: q.ID(object.Certificates, q.Name, "pending"), Issuer: op.Issuer, Request: op.Request,
 		CancellationRequested: op.CancellationRequested, Status: string(op.Status), Details: op.Details,
-		RequestID: op.RequestID, PreserveOrder: op.PreserveOrder,
+		RequestID: op.RequestID, PreserveOrder: op.PreserveOrder, Error: op.Error,
 	}
 	if op.Status == certificates.Completed {
 		out.Target = q.ID(object.Certificates, q.Name, "")

@@ -55,7 +55,7 @@ func bad(format string, args ...any) error {
 
 func checkIssuer(p Policy) error {
 	if p.Issuer == nil || p.Issuer.Name == "" {
-		return bad("issuer.name is missing; send Self or Unknown")
+		return bad("issuer.name is missing; send Self, Unknown, or a registered issuer")
 	}
 	if len(p.Issuer.Name) > MaxNameSize || len(p.Issuer.Type) > MaxNameSize {
 		return bad("issuer.name or issuer.cty is longer than %d bytes", MaxNameSize)

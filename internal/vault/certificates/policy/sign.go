@@ -55,7 +55,7 @@ func (p Policy) SelfSign(key crypto.Signer, now time.Time) ([]byte, error) {
 		SerialNumber: new(big.Int).SetBytes(serial),
 		RawSubject:   subject,
 		NotBefore:    now.Add(-backdate),
-		NotAfter:     addMonths(now, p.X509.ValidityMonths),
+		NotAfter:     p.Until(now),
 		SubjectKeyId: id, AuthorityKeyId: id,
 		ExtraExtensions: extensions,
 	}
@@ -77,6 +77,9 @@ func (p Policy) subject() ([]byte, error) {
 	}
 	return raw, nil
 }
+
+// Until is the end of a certificate that begins now.
+func (p Policy) Until(now time.Time) time.Time { return addMonths(now, p.X509.ValidityMonths) }
 
 // addMonths keeps to the month: one month after 31 January is the last day of February.
 func addMonths(t time.Time, months int) time.Time {
