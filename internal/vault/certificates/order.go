@@ -176,4 +176,3 @@ func nobodyIs(err error) error {
 	}
 	return err
 }
-
