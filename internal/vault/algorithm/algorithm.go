@@ -165,7 +165,7 @@ type Input struct {
 	Tag   []byte // AES-GCM, to decrypt
 
 	Context []byte // ML-DSA: what the signature is for (FIPS 204 section 5.2)
-	Mu      []byte // ML-DSA: the message already hashed (section 6.2); then Value is empty
+	Mu      []byte // ML-DSA: the message already hashed (section 6.2), when not nil; then Value is empty
 }
 
 // Output is what an operation answers: of AES also what else is needed to decrypt.

@@ -211,6 +211,18 @@ func TestTheContextIsPartOfAPostQuantumSignature(t *testing.T) {
 	if _, err := a.Sign(key, algorithm.Input{Context: make([]byte, 256)}); !fault.Is(err, fault.Invalid) {
 		t.Error("a context of 256 bytes:", err)
 	}
+	mu := algorithm.Input{Mu: make([]byte, 64)}
+	sig, err = a.Sign(key, mu)
+	if err != nil || !verifies(t, a, key, mu, sig) || verifies(t, a, key, algorithm.Input{Value: mu.Mu}, sig) {
+		t.Error("a signature of an external mu:", err)
+	}
+	for what, bad := range map[string]algorithm.Input{
+		"short": {Mu: make([]byte, 63)}, "empty": {Mu: []byte{}}, "with a message": {Mu: mu.Mu, Value: []byte{1}}, "with a context": {Mu: mu.Mu, Context: []byte{1}},
+	} {
+		if _, err := a.Sign(key, bad); !fault.Is(err, fault.Invalid) {
+			t.Errorf("an external mu that is %s: %v", what, err)
+		}
+	}
 	for _, other := range []struct {
 		name string
 		spec keystore.Spec
@@ -221,6 +233,9 @@ func TestTheContextIsPartOfAPostQuantumSignature(t *testing.T) {
 		}
 		if _, err := a.Sign(newKey(t, other.spec), algorithm.Input{Value: make([]byte, 32), Context: []byte{1}}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s ignores a context: %v", other.name, err)
+		}
+		if _, err := a.Sign(newKey(t, other.spec), algorithm.Input{Value: make([]byte, 32), Mu: mu.Mu}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s ignores an external mu: %v", other.name, err)
 		}
 	}
 }

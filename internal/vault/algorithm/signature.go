@@ -14,11 +14,11 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/algorithm/externalmu"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
-// signature is one scheme. check, which may be nil, refuses an input before the key is
-// touched.
+// signature is one scheme. check refuses an input before the key is touched.
 type signature struct {
 	check  func(a Algorithm, in Input) error
 	sign   func(a Algorithm, k Key, in Input) ([]byte, error)
@@ -157,19 +157,33 @@ func mac(a Algorithm, k Key, in Input) ([]byte, error) {
 // maxContext is the length of the longest context (FIPS 204 section 5.2).
 const maxContext = 255
 
-// mldsaSignature is ML-DSA (FIPS 204) of a whole message, with randomness.
+// mldsaSignature is ML-DSA (FIPS 204) with randomness, of a whole message or of the μ that
+// the client made of one.
 var mldsaSignature = signature{
 	check: func(_ Algorithm, in Input) error {
-		if len(in.Context) > maxContext {
+		switch {
+		case len(in.Context) > maxContext:
 			return fault.New(fault.Invalid, "BadParameter", "The parameter context has %d bytes; it may have %d.", len(in.Context), maxContext)
+		case in.Mu == nil:
+			return nil
+		case len(in.Mu) != externalmu.Size:
+			return fault.New(fault.Invalid, "BadParameter", "The parameter external_mu has %d bytes; it must have %d.", len(in.Mu), externalmu.Size)
+		case len(in.Value)+len(in.Context) > 0:
+			return fault.New(fault.Invalid, "BadParameter", "With external_mu, neither a message nor a context may be sent: they are inside it.")
 		}
 		return nil
 	},
 	sign: func(_ Algorithm, k Key, in Input) ([]byte, error) {
+		if in.Mu != nil {
+			return signWith(k, in.Mu, crypto.MLDSAMu)
+		}
 		return signWith(k, in.Value, &mldsa.Options{Context: string(in.Context)})
 	},
 	verify: func(_ Algorithm, k Key, in Input, sig []byte) (bool, error) {
 		pub, ok := k.Public.(*mldsa.PublicKey)
+		if ok && in.Mu != nil {
+			return externalmu.Verify(pub, in.Mu, sig), nil
+		}
 		return ok && mldsa.Verify(pub, in.Value, sig, &mldsa.Options{Context: string(in.Context)}) == nil, nil
 	},
 }
