@@ -139,11 +139,19 @@ func (ecForm) wanted(w Wanted) keystore.Spec {
 }
 
 func (ecForm) spec(k PrivateJWK) (keystore.Spec, error) {
-	return keystore.Spec{Type: keystore.EC, Curve: k.Curve}, nil
+	return keystore.Spec{Type: keystore.EC, Curve: curveName(k.Curve)}, nil
+}
+
+// curveName is a crv in Key Vault's words: RFC 8812 has another name for P-256K.
+func curveName(crv string) string {
+	if crv == "secp256k1" {
+		return "P-256K"
+	}
+	return crv
 }
 
 func (ecForm) public(k JWK) (crypto.PublicKey, error) {
-	curve, ok := keystore.CurveNamed(k.Curve)
+	curve, ok := keystore.CurveNamed(curveName(k.Curve))
 	if !ok {
 		return nil, keystore.Spec{Type: keystore.EC, Curve: k.Curve}.Check()
 	}
@@ -161,7 +169,7 @@ func (ecForm) private(k PrivateJWK, pub crypto.PublicKey) (crypto.PrivateKey, er
 	if err := k.need(part{"d", k.D}); err != nil {
 		return nil, err
 	}
-	curve, _ := keystore.CurveNamed(k.Curve)
+	curve, _ := keystore.CurveNamed(curveName(k.Curve))
 	key, err := curve.Private(pad(k.D, curve.Size))
 	if err != nil || pub != nil && !isSame(key.Public(), pub) {
 		return nil, fault.Wrap(err, fault.Invalid, "BadParameter", "The parts of the EC key do not belong together; export it again with d, x and y.")
