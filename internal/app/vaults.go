@@ -12,6 +12,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
+	"chatelaine.dev/internal/vault/expiry"
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/hsm/setting"
 	"chatelaine.dev/internal/vault/keys"
@@ -59,6 +60,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f.Keys = keys.New(d, f.keystore)
 	f.Rotation = rotation.New(d, f.Keys)
 	f.Rotation.Handle(f.agenda)
+	expiry.Tell(d, f.agenda)
 	f.Secrets = secrets.New(d)
 	f.Certificates = certificates.New(d, f.Keys, f.Secrets).
 		With(enrollment.Registered{Requests: func() *enrollment.Service { return a.Requests }})
