@@ -21,6 +21,8 @@ type dialer struct {
 	// permit decides about the address that the socket gets; nil is scan.Permit. local says
 	// that this machine was named expressly.
 	permit func(a netip.Addr, local bool) error
+	// resolver finds addresses; nil is the machine's.
+	resolver *net.Resolver
 }
 
 // DialContext implements deployment.Dialer.
@@ -42,7 +44,7 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 		permit = scan.Permit
 	}
 	out := net.Dialer{
-		Timeout: dialTimeout,
+		Timeout: dialTimeout, Resolver: d.resolver,
 		// The check is on the address that the socket gets, after the resolver has spoken.
 		ControlContext: func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
 			a, err := netip.ParseAddrPort(resolved)

@@ -32,7 +32,7 @@ func (a *App) openSubscriptions(ctx context.Context, l listeners) (*subscription
 	if err != nil {
 		return nil, err
 	}
-	transport, err := webhookTransport(a.cfg.Webhooks)
+	transport, err := webhookTransport(a.cfg.Webhooks, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (a *App) resourceID(vault string) string {
 
 // webhookTransport reaches public addresses and what the operator allows. It uses no
 // proxy: there the proxy would choose the address, and nobody would look at it.
-func webhookTransport(c config.Webhooks) (http.RoundTripper, error) {
+func webhookTransport(c config.Webhooks, resolver *net.Resolver) (http.RoundTripper, error) {
 	networks, err := c.Networks()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func webhookTransport(c config.Webhooks) (http.RoundTripper, error) {
 			return nil, fmt.Errorf("webhooks.roots: %s holds no certificate in PEM", c.Roots)
 		}
 	}
-	d := dialer{permit: reach{networks}.permit}
+	d := dialer{permit: reach{networks}.permit, resolver: resolver}
 	return &http.Transport{
 		DialContext: d.DialContext, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute,
