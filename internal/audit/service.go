@@ -126,17 +126,10 @@ func (t *Trail) Verify(ctx context.Context, external [][]byte, progress func(int
 			progress(rep.Records)
 		}
 	}
-	end, err := t.store.Head(ctx)
-	if err != nil {
-		return rep, err
-	}
 	for seq := range want { // those met on the way were removed
 		if seq != 0 {
 			return rep, fmt.Errorf("the trail ends at record %d, a checkpoint knows record %d: %w", head.Sequence, seq, ErrTampered)
 		}
-	}
-	if end.Sequence < head.Sequence || (end.Sequence == head.Sequence && end.Hash != head.Hash) {
-		return rep, fmt.Errorf("the head says record %d, the trail ends at %d: %w", end.Sequence, head.Sequence, ErrTampered)
 	}
 	rep.Head = fmt.Sprintf("%x", head.Hash)
 	return rep, nil

@@ -1,11 +1,14 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -26,6 +29,9 @@ func (d *DB) migrate(ctx context.Context, check func(context.Context, *DB) error
 		return err
 	}
 	dialect := goose.DialectSQLite3
+	if d.dialect == SQLite {
+		files = rowKeys{files}
+	}
 	var options []goose.ProviderOption
 	if d.dialect == PostgreSQL { // nodes that start together migrate one after the other
 		dialect = goose.DialectPostgres
@@ -56,3 +62,28 @@ func (d *DB) migrate(ctx context.Context, check func(context.Context, *DB) error
 	}
 	return nil
 }
+
+// rowKeys is the migrations as SQLite wants them: only a primary key of the type INTEGER,
+// which has 64 bits there, is the row's own number and needs no index beside the table.
+type rowKeys struct{ fs.FS }
+
+// Open implements fs.FS.
+func (k rowKeys) Open(name string) (fs.File, error) {
+	f, err := k.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return f, err
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return rowKeyFile{f, bytes.NewReader(bytes.ReplaceAll(b, []byte("BIGINT NOT NULL PRIMARY KEY"), []byte("INTEGER NOT NULL PRIMARY KEY")))}, nil
+}
+
+type rowKeyFile struct {
+	fs.File
+	text *bytes.Reader
+}
+
+// Read implements fs.File.
+func (f rowKeyFile) Read(b []byte) (int, error) { return f.text.Read(b) }

@@ -55,10 +55,13 @@ type DB struct {
 	prepared statements // on the writer
 	reading  statements // on the reader; the same as prepared on PostgreSQL
 
-	queue   chan *change
-	stop    chan struct{}
-	stopped sync.WaitGroup
-	flush   func(ctx context.Context, items []any) error
+	mu      sync.Mutex
+	waiting []*change
+	leading bool // one of those who wait runs a commit
+	closed  bool
+	idle    sync.Cond // nobody leads
+
+	flush func(ctx context.Context, items []any) error
 
 	failOnce sync.Once
 	failed   chan struct{}
@@ -67,7 +70,8 @@ type DB struct {
 // Open opens the database and brings its schema up to date. A schema newer than this
 // program is refused before anything is touched.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	d := &DB{log: c.Log, queue: make(chan *change), stop: make(chan struct{}), failed: make(chan struct{})}
+	d := &DB{log: c.Log, failed: make(chan struct{})}
+	d.idle.L = &d.mu
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +89,6 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		_ = d.closePools()
 		return nil, err
 	}
-	d.stopped.Go(d.write)
 	return d, nil
 }
 
@@ -149,8 +152,12 @@ func (d *DB) Failed() <-chan struct{} { return d.failed }
 
 // Close waits for running changes and closes the database.
 func (d *DB) Close() error {
-	close(d.stop)
-	d.stopped.Wait()
+	d.mu.Lock()
+	d.closed = true
+	for d.leading {
+		d.idle.Wait()
+	}
+	d.mu.Unlock()
 	return d.closePools()
 }
 

@@ -21,8 +21,16 @@ type change struct {
 	fn    func(ctx context.Context) error
 	state *state
 	err   error
-	done  chan struct{}
+	turn  chan turn
 }
+
+// turn is what a waiting change is told.
+type turn bool
+
+const (
+	over turn = false // its fate is known
+	lead turn = true  // it runs the next commit, for all who wait
+)
 
 // state is the transaction that a context carries.
 type state struct {
@@ -65,7 +73,7 @@ func (d *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) e
 	if stateOf(ctx) != nil {
 		return fn(ctx)
 	}
-	return d.submit(ctx, &change{ctx: ctx, fn: fn, done: make(chan struct{}, 1)})
+	return d.submit(ctx, &change{ctx: ctx, fn: fn, turn: make(chan turn, 1)})
 }
 
 // Append hands an item to the flush of the transaction of ctx, or of the next commit. When
@@ -74,26 +82,73 @@ func (d *DB) Append(ctx context.Context, item any) error {
 	if d.Defer(ctx, item) {
 		return nil
 	}
-	return d.submit(ctx, &change{ctx: ctx, state: &state{items: []any{item}}, done: make(chan struct{}, 1)})
+	return d.submit(ctx, &change{ctx: ctx, state: &state{items: []any{item}}, turn: make(chan turn, 1)})
 }
 
+// submit waits for a commit that has the change in it. Whoever comes first leads: it
+// commits for all who have come meanwhile, and then passes the lead on, so that a change
+// that is alone waits for nobody.
 func (d *DB) submit(ctx context.Context, c *change) error {
 	for range maxAttempts {
-		select {
-		case d.queue <- c:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-d.failed:
-			return errFailed()
-		case <-d.stop:
-			return fault.New(fault.Unavailable, "ShuttingDown", "the server is shutting down; send the request again")
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		<-c.done // never abandoned: an answer tells what is on the disk
+		leads, err := d.enqueue(c)
+		if err != nil {
+			return err
+		}
+		if leads || <-c.turn == lead { // never abandoned: an answer tells what is on the disk
+			d.commitNext(c)
+		}
 		if !isRace(c.err) {
 			return c.err
 		}
 	}
 	return fault.Wrap(c.err, fault.Unavailable, "Busy", "too many others change the same object; send the request again")
+}
+
+// enqueue adds a change to those that wait, and reports whether it leads.
+func (d *DB) enqueue(c *change) (leads bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-d.failed:
+		return false, errFailed()
+	default:
+	}
+	if d.closed {
+		return false, fault.New(fault.Unavailable, "ShuttingDown", "the server is shutting down; send the request again")
+	}
+	leads, d.leading = !d.leading, true
+	d.waiting = append(d.waiting, c)
+	return leads, nil
+}
+
+// commitNext runs the waiting changes, the leader's among them, in one commit, and passes
+// the lead to the first of those that have come meanwhile.
+func (d *DB) commitNext(leader *change) {
+	d.mu.Lock()
+	n := min(len(d.waiting), maxBatch)
+	changes := slices.Clone(d.waiting[:n])
+	d.waiting = slices.Delete(d.waiting, 0, n)
+	d.mu.Unlock()
+
+	d.run(changes)
+	d.prepared.prepareWanted(context.Background())
+
+	d.mu.Lock()
+	if len(d.waiting) > 0 {
+		d.waiting[0].turn <- lead
+	} else {
+		d.leading = false
+		d.idle.Broadcast()
+	}
+	d.mu.Unlock()
+	for _, c := range changes {
+		if c != leader {
+			c.turn <- over
+		}
+	}
 }
 
 func errFailed() error {
@@ -149,35 +204,17 @@ func (d *DB) AfterCommit(ctx context.Context, fn func(committed bool)) {
 	}
 }
 
-// write runs waiting changes, as many as wait at a time, in one commit.
-func (d *DB) write() {
-	for {
-		select {
-		case <-d.stop:
-			return
-		case c := <-d.queue:
-			waiting := append(make([]*change, 0, 8), c)
-		more:
-			for len(waiting) < maxBatch {
-				select {
-				case c := <-d.queue:
-					waiting = append(waiting, c)
-				default:
-					break more
-				}
-			}
-			d.run(waiting)
-			d.prepared.prepareWanted(context.Background())
-		}
-	}
-}
-
 // run executes a batch and tells every change its fate.
 func (d *DB) run(changes []*change) {
+	defer func() {
+		if p := recover(); p != nil { // not of a change, which is guarded: what wrote the records is broken
+			d.fail(fmt.Errorf("panic: %v", p))
+			panic(p)
+		}
+	}()
 	err := d.commit(changes)
 	if isUnknown(err) {
-		d.failOnce.Do(func() { close(d.failed) })
-		d.log.Error("storage failed; no write is acknowledged from here on", "error", err)
+		d.fail(err)
 	}
 	for _, c := range changes {
 		if c.err == nil && err != nil {
@@ -191,8 +228,12 @@ func (d *DB) run(changes []*change) {
 				fn(c.err == nil)
 			}
 		}
-		c.done <- struct{}{}
 	}
+}
+
+func (d *DB) fail(err error) {
+	d.failOnce.Do(func() { close(d.failed) })
+	d.log.Error("storage failed; no write is acknowledged from here on", "error", err)
 }
 
 // commit runs the changes in one transaction. Its error is that of every change that

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"chatelaine.dev/internal/audit"
@@ -47,9 +48,6 @@ func (s *Store) flush(ctx context.Context, items []any) error {
 			return err
 		}
 	}
-	if _, err := s.db.Exec(ctx, `UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1`, head.Sequence, head.Hash[:]); err != nil {
-		return err
-	}
 	s.head = nil
 	if s.db.Dialect() == storage.SQLite {
 		s.db.AfterCommit(ctx, func(committed bool) {
@@ -61,22 +59,21 @@ func (s *Store) flush(ctx context.Context, items []any) error {
 	return nil
 }
 
-// lockHead reads the head and holds its row, so that no other node chains at the same time.
+// chainLock is PostgreSQL's advisory lock of whoever chains, until its commit: "chain" in
+// ASCII.
+const chainLock = 0x636861696e
+
+// lockHead returns the head, and holds it so that no other node chains at the same time.
 func (s *Store) lockHead(ctx context.Context) (audit.Head, error) {
 	if s.head != nil {
 		return *s.head, nil
 	}
-	var h audit.Head
-	var hash []byte
-	err := s.db.QueryRow(ctx, `INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, $1)
-		ON CONFLICT (id) DO UPDATE SET sequence = audit_head.sequence RETURNING sequence, hash`, make([]byte, sha256.Size)).Scan(&h.Sequence, &hash)
-	if err != nil {
-		return h, err
+	if s.db.Dialect() == storage.PostgreSQL {
+		if _, err := s.db.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(chainLock)); err != nil {
+			return audit.Head{}, err
+		}
 	}
-	if copy(h.Hash[:], hash) != sha256.Size {
-		return h, errors.New("audit head: bad hash")
-	}
-	return h, nil
+	return s.Head(ctx)
 }
 
 // Segments implements audit.Store.
@@ -150,11 +147,13 @@ func (s *Store) outlines(ctx context.Context, before int64, since time.Time) ([]
 func (s *Store) Head(ctx context.Context) (audit.Head, error) {
 	var h audit.Head
 	var hash []byte
-	err := s.db.QueryRow(ctx, `SELECT sequence, hash FROM audit_head WHERE id = 1`).Scan(&h.Sequence, &hash)
+	err := s.db.QueryRow(ctx, `SELECT last, hash FROM trail ORDER BY first DESC LIMIT 1`).Scan(&h.Sequence, &hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return h, nil
 	}
-	copy(h.Hash[:], hash)
+	if err == nil && copy(h.Hash[:], hash) != sha256.Size {
+		err = fmt.Errorf("the hash of record %d has another length: %w", h.Sequence, audit.ErrTampered)
+	}
 	return h, err
 }
 

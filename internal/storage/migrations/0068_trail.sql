@@ -15,3 +15,4 @@ CREATE TABLE trail (
 INSERT INTO trail (first, last, time, terms, hash, body)
     SELECT sequence, sequence, time, CAST('' AS BYTEA), hash, body FROM audit;
 DROP TABLE audit;
+DROP TABLE audit_head; -- the last row is the head
