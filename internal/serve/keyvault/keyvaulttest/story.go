@@ -43,7 +43,7 @@ func (a anyone) Authenticate(context.Context, string, string) (access.Caller, er
 }
 
 // Start serves the operations of one new vault.
-func Start(t *testing.T, operations func(object.Deps) []wire.Operation) http.Handler {
+func Start(t testing.TB, operations func(object.Deps) []wire.Operation) http.Handler {
 	t.Helper()
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	return keyvault.New(keyvault.Deps{
