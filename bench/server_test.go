@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -32,6 +32,7 @@ import (
 	"chatelaine.dev/internal/access/token"
 	"chatelaine.dev/internal/app"
 	"chatelaine.dev/internal/app/apptest"
+	"chatelaine.dev/internal/app/logging"
 	"chatelaine.dev/internal/config"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
@@ -68,7 +69,14 @@ func serveProduct(data string) error {
 	defer stop()
 	c := config.Default()
 	c.Data, c.Listen, c.Status = data, "127.0.0.1:0", "off"
-	a, err := app.Open(ctx, app.Config{Config: c, Log: slog.New(slog.DiscardHandler)})
+	debug.SetGCPercent(200) // as chatelaine serve does
+	file, err := os.Create(filepath.Join(filepath.Dir(data), "server.log"))
+	if err != nil {
+		return err
+	}
+	log := logging.New(file)
+	defer log.Close()
+	a, err := app.Open(ctx, app.Config{Config: c, Log: log.Logger})
 	if err != nil {
 		return err
 	}
