@@ -51,7 +51,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	d := object.Deps{
 		Vaults:   object.NewVaults(object.Config{Vaults: store, Rows: store, Dues: store, Root: a.root, Now: a.now, Memory: memory}),
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Limits: object.Limits(a.cfg.Limits),
-		Address: func(vault string) string { return a.base(vault+"."+a.cfg.Domain, a.listeners) },
+		Address: a.address,
 	}
 	roles := role.New(d, store)
 	d.Local = roles
