@@ -114,6 +114,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, func(ctx context.Context, _ retentionSweep) error { return a.sweeper.Sweep(ctx) })
 	job.Handle(a.jobs, a.agenda.HandleDue)
 	job.Handle(a.jobs, a.handleRebuildAgenda)
+	job.Handle(a.jobs, a.mail.HandleSend)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
 	job.Handle(a.jobs, a.Requests.HandleRun)
 	job.Handle(a.jobs, a.Requests.HandleSweep)

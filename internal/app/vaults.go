@@ -5,6 +5,7 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/lifecycle/notify"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/vaultdb"
@@ -13,6 +14,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/expiry"
+	"chatelaine.dev/internal/vault/certificates/lifetime"
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/hsm/setting"
 	"chatelaine.dev/internal/vault/keys"
@@ -35,6 +37,8 @@ type vaultFloor struct {
 	sweeper      *vault.Sweeper
 	Issuers      *issuer.Service
 	Contacts     *contact.Service
+	Lifetime     *lifetime.Service
+	mail         *notify.Service
 	Roles        *role.Service // of the managed HSMs
 	HSMSettings  *setting.Service
 }
@@ -67,6 +71,12 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f.sweeper = f.newSweeper(store)
 	f.Issuers = issuer.New(d, a.mayIssueBy)
 	f.Contacts = contact.New(d)
+	var err error
+	if f.mail, err = a.newMail(); err != nil {
+		return nil, err
+	}
+	f.Lifetime = lifetime.New(d, f.Certificates, f.mail)
+	f.Lifetime.Handle(f.agenda)
 	return f, nil
 }
 
@@ -78,4 +88,17 @@ func (a *App) mayIssueBy(ctx context.Context, c access.Caller, profile string) e
 		return err
 	}
 	return a.Directory.Authorize(ctx, c, issuance.IssueCertificates, access.Scope("/authorities/"+p.Authorities[0]+"/profiles/"+p.Name), "CertificateIssuerSet")
+}
+
+// newMail makes what sends mail. What a mail says is asked for when it leaves.
+func (a *App) newMail() (*notify.Service, error) {
+	m, err := a.cfg.SMTP.Server()
+	if err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Deps{
+		Server: notify.Server{Host: m.Host, Port: m.Port, User: m.User, Password: m.Password, TLS: notify.TLS(m.TLS), From: m.From},
+		Domain: a.cfg.Domain, Dial: dialer{}.DialContext, Jobs: a.jobs, Now: a.now, Log: a.log,
+		Notice: func(ctx context.Context, m lifetime.Mail) (lifetime.Notice, error) { return a.Lifetime.Notice(ctx, m) },
+	}), nil
 }

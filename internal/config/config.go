@@ -16,8 +16,9 @@ import (
 )
 
 // Config is everything that can be set. Flags win over the environment (CHATELAINE_DATA,
-// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE), which wins over the YAML
-// file that CHATELAINE_CONFIG names, which wins over the defaults.
+// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE, CHATELAINE_STATUS,
+// CHATELAINE_SMTP_URL, CHATELAINE_SMTP_FROM), which wins over the YAML file that
+// CHATELAINE_CONFIG names, which wins over the defaults.
 type Config struct {
 	// Data is the folder for everything that is kept: database, root key, bootstrap
 	// credentials. Default ./data. It is made if missing, with mode 0700.
@@ -45,6 +46,9 @@ type Config struct {
 
 	// Webhooks bounds where subscriptions may send events.
 	Webhooks Webhooks `yaml:"webhooks"`
+
+	// SMTP is the server that takes mail.
+	SMTP SMTP `yaml:"smtp"`
 }
 
 // Limits are those of Key Vault's API that an operator may widen. A program that was
@@ -135,6 +139,7 @@ func Load(getenv func(string) string) (Config, error) {
 	for name, field := range map[string]*string{
 		"CHATELAINE_DATA": &c.Data, "CHATELAINE_LISTEN": &c.Listen, "CHATELAINE_DOMAIN": &c.Domain,
 		"CHATELAINE_DATABASE": &c.Database, "CHATELAINE_STATUS": &c.Status,
+		"CHATELAINE_SMTP_URL": &c.SMTP.URL, "CHATELAINE_SMTP_FROM": &c.SMTP.From,
 	} {
 		if v := getenv(name); v != "" {
 			*field = v
@@ -166,6 +171,9 @@ func (c *Config) Check() error {
 		}
 	}
 	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	if _, err := c.SMTP.Server(); err != nil {
 		return err
 	}
 	_, err := c.Webhooks.Networks()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
@@ -135,6 +136,7 @@ func (s *Service) bring(ctx context.Context, n creation, q ImportRequest, with c
 				return errInProgress()
 			}
 			st.Policy = d.policy.Stamp(st.Policy, s.shelf.Now())
+			st.Failures, st.Again = 0, time.Time{}
 			return nil
 		})
 		if err != nil {
