@@ -102,6 +102,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 		return a, err
 	}
 	a.doors.ready.Store(true)
+	a.keystore.Start()
 	return a, nil
 }
 
@@ -187,6 +188,9 @@ func (a *App) Close() error {
 	var errs []error
 	if a.doors != nil {
 		errs = append(errs, a.doors.close(ctx))
+	}
+	if a.vaultFloor != nil {
+		a.keystore.Stop()
 	}
 	if a.Subscriptions != nil {
 		a.Subscriptions.Stop()

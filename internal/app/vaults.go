@@ -26,7 +26,7 @@ import (
 
 // vaultFloor keeps keys, secrets and certificates.
 type vaultFloor struct {
-	keystore     keystore.Keystore
+	keystore     *keystore.Pool
 	registry     *object.Vaults
 	agenda       *object.Agenda
 	Vaults       *vault.Service
@@ -59,7 +59,7 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	}
 	roles := role.New(d, store)
 	d.Local = roles
-	f := &vaultFloor{Roles: roles, keystore: keystore.NewSoftware(), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d), HSMSettings: setting.New(d)}
+	f := &vaultFloor{Roles: roles, keystore: keystore.NewPool(keystore.NewSoftware()), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d), HSMSettings: setting.New(d)}
 	f.Vaults.Founded, f.Vaults.Assignments = roles.Appoint, a.Directory
 	f.Keys = keys.New(d, f.keystore)
 	f.Rotation = rotation.New(d, f.Keys)
