@@ -51,6 +51,11 @@ func (q ImportRequest) read() (pfx.Bundle, string, error) {
 	if err != nil {
 		return pfx.Bundle{}, "", fault.New(fault.Invalid, "BadParameter", "The parameter value is neither PEM text nor PKCS#12 in base64.")
 	}
+	const sequence = '0'                                              // with which PKCS#12 in DER begins
+	if len(der) > 0 && der[0] != sequence && pfx.IsPEM(string(der)) { // as Microsoft's older client for Python sends PEM
+		b, err := pfx.DecodePEM(der, string(q.Password))
+		return b, policy.PEM, err
+	}
 	b, err := pfx.Decode(der, string(q.Password))
 	return b, policy.PKCS12, err
 }
