@@ -46,7 +46,7 @@ type doors struct {
 
 // KeyVaultOperations are the routes of the Key Vault front door.
 func (a *App) KeyVaultOperations() []wire.Operation {
-	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation}), certificateDoor.Operations(a.Certificates),
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation, Release: a.Release, Evidence: a.Evidence}), certificateDoor.Operations(a.Certificates),
 		issuerDoor.Operations(a.Issuers), contactDoor.Operations(a.Contacts))
 }
 

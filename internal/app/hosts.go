@@ -20,6 +20,7 @@ import (
 // one that names it alone: Node refuses a wildcard below localhost (contract §2.1.1).
 type hosts struct {
 	domain string
+	kind   string // begins the names in the chest: "tls/"
 	chest  *seal.Chest
 	// issue makes a certificate for names with our own authority.
 	issue func(ctx context.Context, names ...string) (tls.Certificate, error)
@@ -89,7 +90,7 @@ type pair struct {
 
 // load returns the certificate that is kept; fault.NotFound if none is.
 func (h *hosts) load(ctx context.Context, host string) (*tls.Certificate, error) {
-	b, err := h.chest.Get(ctx, "tls/"+host)
+	b, err := h.chest.Get(ctx, h.kind+host)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (h *hosts) make(ctx context.Context, host string) (*tls.Certificate, error)
 	if err != nil {
 		return nil, err
 	}
-	return &c, h.chest.Put(ctx, "tls/"+host, b)
+	return &c, h.chest.Put(ctx, h.kind+host, b)
 }
 
 // certificatePEM writes certificates as PEM.

@@ -18,6 +18,8 @@ import (
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/hsm/setting"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/evidence"
+	"chatelaine.dev/internal/vault/keys/release"
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -32,6 +34,8 @@ type vaultFloor struct {
 	Vaults       *vault.Service
 	Keys         *keys.Service
 	Rotation     *rotation.Service
+	Release      *release.Service
+	Evidence     *evidence.Service
 	Secrets      *secrets.Service
 	Certificates *certificates.Service
 	sweeper      *vault.Sweeper
@@ -62,6 +66,13 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f := &vaultFloor{Roles: roles, keystore: keystore.NewPool(keystore.NewSoftware()), registry: d.Vaults, agenda: object.NewAgenda(d, store, a.log), Vaults: vault.New(d), HSMSettings: setting.New(d)}
 	f.Vaults.Founded, f.Vaults.Assignments = roles.Appoint, a.Directory
 	f.Keys = keys.New(d, f.keystore)
+	authorities, err := a.openAttestation(a.cfg.Attestation)
+	if err != nil {
+		return nil, err
+	}
+	f.Keys.Authorities = authorities
+	f.Release = release.New(release.Deps{Deps: d, Keys: f.Keys, Verifier: authorities, Signer: statements{a}})
+	f.Evidence = evidence.New(d, f.Keys, statements{a})
 	f.Rotation = rotation.New(d, f.Keys)
 	f.Rotation.Handle(f.agenda)
 	expiry.Tell(d, f.agenda)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,6 +45,9 @@ type Config struct {
 	// Limits widen what a vault takes. They are Azure's where they are left out.
 	Limits Limits `yaml:"limits"`
 
+	// Attestation says who is believed when a key is to be released.
+	Attestation Attestation `yaml:"attestation"`
+
 	// Webhooks bounds where subscriptions may send events.
 	Webhooks Webhooks `yaml:"webhooks"`
 
@@ -79,6 +83,27 @@ func (l Limits) check() error {
 	} {
 		if x.set != 0 && (x.set < x.azure || x.set > x.limit) {
 			return fmt.Errorf("limits.%s %d: want %d to %d, or nothing for %d", x.name, x.set, x.azure, x.limit, x.azure)
+		}
+	}
+	return nil
+}
+
+// Attestation says which attestation services the release policies of keys may name.
+type Attestation struct {
+	// Authorities are their URLs, such as https://sharedeus.eus.attest.azure.net. Without
+	// any, policies may name every service that has a public address. With some, they may
+	// name these and no others, and these may be inside: on private addresses, or here.
+	Authorities []string `yaml:"authorities"`
+
+	// Roots is a PEM file of CA certificates that they may have theirs from, beside those
+	// that the machine trusts.
+	Roots string `yaml:"roots"`
+}
+
+func (a Attestation) check() error {
+	for _, x := range a.Authorities {
+		if u, err := url.Parse(x); err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("attestation.authorities %q: want the https:// URL of an attestation service", x)
 		}
 	}
 	return nil
@@ -174,6 +199,9 @@ func (c *Config) Check() error {
 		return err
 	}
 	if _, err := c.SMTP.Server(); err != nil {
+		return err
+	}
+	if err := c.Attestation.check(); err != nil {
 		return err
 	}
 	_, err := c.Webhooks.Networks()
