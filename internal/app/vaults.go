@@ -2,14 +2,19 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/app/fetch"
+	"chatelaine.dev/internal/config"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/notify"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault"
+	"chatelaine.dev/internal/vault/attestation"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/issuer"
@@ -20,6 +25,7 @@ import (
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keys/evidence"
 	"chatelaine.dev/internal/vault/keys/release"
+	"chatelaine.dev/internal/vault/keys/releasepolicy"
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -82,7 +88,6 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	f.sweeper = f.newSweeper(store)
 	f.Issuers = issuer.New(d, a.mayIssueBy)
 	f.Contacts = contact.New(d)
-	var err error
 	if f.mail, err = a.newMail(); err != nil {
 		return nil, err
 	}
@@ -112,4 +117,21 @@ func (a *App) newMail() (*notify.Service, error) {
 		Domain: a.cfg.Domain, Dial: dialer{}.DialContext, Jobs: a.jobs, Now: a.now, Log: a.log,
 		Notice: func(ctx context.Context, m lifetime.Mail) (lifetime.Notice, error) { return a.Lifetime.Notice(ctx, m) },
 	}), nil
+}
+
+// openAttestation opens what believes attestation services, within what the operator allows.
+func (a *App) openAttestation(c config.Attestation) (*attestation.Authorities, error) {
+	roots, err := fetch.Roots(c.Roots)
+	if err != nil {
+		return nil, fmt.Errorf("attestation.roots: %w", err)
+	}
+	d := dialer{permit: reach{}.permit} // whoever makes a key names any address
+	var permits func(string) bool
+	if len(c.Authorities) > 0 {
+		d = dialer{} // the operator has named them
+		permits = func(authority string) bool {
+			return slices.ContainsFunc(c.Authorities, func(x string) bool { return releasepolicy.Same(x, authority) })
+		}
+	}
+	return attestation.New(attestation.Config{Fetcher: fetch.New(d.DialContext, roots), Permits: permits, Now: a.now}), nil
 }

@@ -44,6 +44,7 @@ func New(d object.Deps, store keystore.Keystore) *Service {
 		unwrap:               "keys/unwrap/action",
 		encrypt:              "keys/encrypt/action",
 		decrypt:              "keys/decrypt/action",
+		randomBytes:          "keys/read",
 		object.Get:           "keys/read",
 		object.Update:        "keys/update/action",
 		object.Delete:        "keys/delete",

@@ -46,7 +46,6 @@ func Operations(s Services) []wire.Operation {
 		{Name: "KeyPurge", Method: "DELETE", Path: "/deletedkeys/{name}", Handle: d.purge},
 		{Name: "KeyRelease", Method: "POST", Path: "/keys/{name}/{version?}/release", Handle: d.release},
 		{Name: "KeyGetAttestation", Method: "GET", Path: "/keys/{name}/{version?}/attestation", Handle: d.attestation},
-		{Name: "KeyGetRandomBytes", Method: "POST", Path: "/rng", Handle: d.random},
 		{Name: "KeyRotate", Method: "POST", Path: "/keys/{name}/rotate", Handle: d.rotate},
 		{Name: "KeyRotationPolicyGet", Method: "GET", Path: "/keys/{name}/rotationpolicy", Handle: d.getRotationPolicy},
 		{Name: "KeyRotationPolicySet", Method: "PUT", Path: "/keys/{name}/rotationpolicy", Handle: d.setRotationPolicy},

@@ -160,7 +160,7 @@ type names struct {
 }
 
 // differs are ids, and the fields that hold keys, signatures and certificates.
-var differs = regexp.MustCompile(`\b[0-9a-f]{32}\b|"(csr|cer|x5t|value|iv|tag|n|x|y|pub)": "([0-9A-Za-z_+/=-]{16,}|-----BEGIN [^"]+)"`)
+var differs = regexp.MustCompile(`\b[0-9a-f]{32}\b|"(publicKeyAttestation|privateKeyAttestation|csr|cer|x5t|value|iv|tag|n|x|y|pub)": "([0-9A-Za-z_+/=-]{16,}|-----BEGIN [^"]+)"`)
 
 func (n *names) hide(text string) string {
 	return differs.ReplaceAllStringFunc(text, func(s string) string {
