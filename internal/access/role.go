@@ -133,7 +133,7 @@ var controlRoles = []Role{
 		ID: "583f4640-8f32-490a-9cc8-e03fabf1c873", Name: "Approver",
 		Description: "Approves and declines what others ask for.",
 		Actions: inControl("certificates/read", "endpoints/read", "findings/read", "lineages/read", "deployments/read",
-			"profiles/read", "authorities/read", "requests/read", "requests/approve"),
+			"profiles/read", "authorities/read", "requests/read", "requests/approve", "exports/read", "exports/approve"),
 	},
 	{
 		ID: "317600d0-10b2-4c77-b691-ee81d2349e22", Name: "Auditor",

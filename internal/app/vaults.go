@@ -20,6 +20,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates/issuer"
 	"chatelaine.dev/internal/vault/certificates/lifetime"
 	"chatelaine.dev/internal/vault/expiry"
+	"chatelaine.dev/internal/vault/export"
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/hsm/setting"
 	"chatelaine.dev/internal/vault/keys"
@@ -29,6 +30,7 @@ import (
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
+	"chatelaine.dev/internal/vault/seal"
 	"chatelaine.dev/internal/vault/secrets"
 )
 
@@ -51,12 +53,13 @@ type vaultFloor struct {
 	mail         *notify.Service
 	Roles        *role.Service // of the managed HSMs
 	HSMSettings  *setting.Service
+	Exports      *export.Service
 }
 
 // entryMemory bounds the opened objects that are kept in memory, in bytes.
 const entryMemory = 64 << 20
 
-func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
+func (a *App) openVaults(ctx context.Context) (*vaultFloor, error) {
 	store := vaultdb.New(a.db)
 	memory := entryMemory
 	if a.db.Dialect() == storage.PostgreSQL { // other nodes write to it
@@ -93,6 +96,13 @@ func (a *App) openVaults(_ context.Context) (*vaultFloor, error) {
 	}
 	f.Lifetime = lifetime.New(d, f.Certificates, f.mail)
 	f.Lifetime.Handle(f.agenda)
+	chest, err := seal.OpenChest(ctx, a.root, a.settings, "export")
+	if err != nil {
+		return nil, err
+	}
+	f.Exports = export.New(export.Deps{
+		Deps: d, Keys: f.Keys, Store: vaultdb.NewExports(a.db, chest.Box), Ties: access.Ties{Trail: a.trail}, Dir: a.dir.Path,
+	})
 	return f, nil
 }
 

@@ -61,6 +61,7 @@ const (
 	Owner       Field = "owner"      // team that answers for it
 
 	Permissions Field = "permissions" // what an access policy allows
+	Digest      Field = "digest"      // SHA-256 of what was asked for and approved
 )
 
 // Record is one line of the trail.

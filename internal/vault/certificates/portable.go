@@ -31,7 +31,7 @@ func AdoptPolicy(h *object.Head, sent json.RawMessage) error {
 	if p.Issuer == nil || p.Key == nil || p.X509 == nil || p.Secret == nil {
 		return fault.New(fault.Invalid, "NotAnExport", "The policy of the certificate %s is not whole.", h.Name)
 	}
-	if err := p.Check(); err != nil {
+	if err := p.CheckSent(policy.Policy{}); err != nil { // an imported certificate may be what we would not make
 		return err
 	}
 	return change(h, func(s *state) error {

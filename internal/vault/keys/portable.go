@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore"
@@ -18,37 +19,32 @@ import (
 // Portable is a version of a key as it leaves one installation and arrives in another.
 type Portable struct {
 	Properties json.RawMessage   // what may be seen of the version: public half, operations
-	Private    crypto.PrivateKey // nil if it has none, or it cannot leave
+	Private    crypto.PrivateKey // as keystore.Exporter returns it; nil if it has none, or it cannot leave
 	LeftBehind string            // why it cannot leave
 }
 
 // Format hides the key.
-func (p Portable) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+func (Portable) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
 // LogValue hides the key.
 func (Portable) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// What a body holds that belongs to this installation alone.
-const (
-	storeField    = "store"
-	materialField = "material"
-)
+// seen is what a body holds besides the material and where it lives.
+type seen struct {
+	JWK
+	Bits int `json:"bits,omitempty"` // of a symmetric key
+}
+
+func (b body) seen() seen { return seen{b.JWK, b.Bits} }
 
 // Leave takes a version out of its keystore, if that gives it up. private says whether the
 // private half is wanted. The caller has authorised and records.
-func (s *Service) Leave(ctx context.Context, x object.Version, private bool) (Portable, error) {
+func (s *Service) Leave(ctx context.Context, x object.Version, private bool) (p Portable, err error) {
 	b, err := bodyOf(x)
 	if err != nil {
-		return Portable{}, err
+		return p, err
 	}
-	fields := map[string]json.RawMessage{}
-	if err := json.Unmarshal(x.Body, &fields); err != nil {
-		return Portable{}, fmt.Errorf("key version %s: %w", x.ID, err)
-	}
-	delete(fields, storeField)
-	delete(fields, materialField)
-	var p Portable
-	if p.Properties, err = json.Marshal(fields); err != nil || len(b.Material) == 0 {
+	if p.Properties, err = json.Marshal(b.seen()); err != nil || len(b.Material) == 0 {
 		return p, err
 	}
 	if !private {
@@ -73,47 +69,80 @@ func (s *Service) Leave(ctx context.Context, x object.Version, private bool) (Po
 }
 
 // Arrive takes a version into the keystore of this installation and returns the body of
-// the version that it makes. The properties come from a file of unknown origin: they must
-// be those of the key. Making it is slow, so it is made before the transaction.
+// the version that it makes, and its public half. The properties come from a file of
+// unknown origin: they must be those of the key. It is slow, so it belongs before the
+// transaction.
 func (s *Service) Arrive(ctx context.Context, p Portable) (json.RawMessage, JWK, error) {
-	var b body
+	var b seen
 	d := json.NewDecoder(bytes.NewReader(p.Properties))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&b); err != nil {
 		return nil, JWK{}, notPortable(fmt.Errorf("properties: %w", err))
 	}
-	if b.Store != "" || len(b.Material) > 0 || p.Private == nil {
-		return nil, JWK{}, notPortable(errors.New("properties hold key material, or there is no key"))
+	if b.Ops == nil {
+		return nil, JWK{}, notPortable(errors.New("its properties are not whole"))
 	}
-	material, pub, err := s.store.Import(ctx, p.Private)
+	m, err := s.arrived(ctx, b, p.Private)
 	if err != nil {
 		return nil, JWK{}, err
 	}
-	spec, err := keystore.SpecOf(pub)
+	text, err := m.body()
 	if err != nil {
 		return nil, JWK{}, err
 	}
-	if _, err := checkOps(b.Ops, spec.Type); err != nil {
-		return nil, JWK{}, err
-	}
-	is, err := publicJWK(b.Type, pub, b.Ops)
+	is, err := bodyOf(object.Version{Body: text})
 	if err != nil {
 		return nil, JWK{}, err
 	}
-	if keyType(b.Type) != spec.Type || !sameJWK(is, b.JWK) {
-		return nil, JWK{}, notPortable(errors.New("the private key is not that of the properties"))
+	if same, err := same(is.seen(), b); err != nil || !same {
+		return nil, JWK{}, notPortable(errors.New("its private half is not that of its properties"))
 	}
-	b.Store, b.Material = s.store.Name(), material
-	text, err := json.Marshal(b)
-	return text, is, err
+	return text, m.Public, nil
+}
+
+// arrived makes the key that the properties describe.
+func (s *Service) arrived(ctx context.Context, b seen, private crypto.PrivateKey) (Made, error) {
+	hsm := strings.HasSuffix(b.Type, "-HSM")
+	if private != nil {
+		return s.Bring(ctx, private, hsm, b.Ops)
+	}
+	pub, err := b.Public()
+	if err != nil {
+		return Made{}, err
+	}
+	return s.bringPublic(pub, hsm, b.Ops)
 }
 
 func notPortable(err error) error {
-	return fault.Wrap(err, fault.Invalid, "NotAnExport", "A key of the file is not one that an export holds: %s.", err)
+	return fault.New(fault.Invalid, "NotAnExport", "A key of the file is not one that an export holds: %.200s.", err.Error())
 }
 
-func sameJWK(a, b JWK) bool {
+func same(a, b seen) (bool, error) {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	return bytes.Equal(x, y), errors.Join(errX, errY)
+}
+
+// AdoptExtra gives a head what ExtraOf says of a key elsewhere. It comes from a file of
+// unknown origin; rotation checks the part that is package rotation's.
+func AdoptExtra(h *object.Head, sent json.RawMessage, rotation func(json.RawMessage) (json.RawMessage, error)) error {
+	if sent == nil {
+		return nil
+	}
+	var x Extra
+	d := json.NewDecoder(bytes.NewReader(sent))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&x); err != nil {
+		return notPortable(err)
+	}
+	if x.Exportable != (x.Release != nil) {
+		return notPortable(errors.New("it may be released without a policy, or has one for nothing"))
+	}
+	var err error
+	if x.Rotation != nil {
+		if x.Rotation, err = rotation(x.Rotation); err != nil {
+			return err
+		}
+	}
+	return x.Put(h)
 }

@@ -33,7 +33,7 @@ var managedActions = map[Operation]access.Action{
 	Get: "keys/read/action", List: "keys/read/action", ListVersions: "keys/read/action", "GetAttestation": "keys/read/action",
 	Update: "keys/write/action", Delete: "keys/delete",
 	GetDeleted: "keys/deletedKeys/read/action", ListDeleted: "keys/deletedKeys/read/action",
-	Recover: "keys/deletedKeys/recover/action", Purge: "keys/deletedKeys/delete",
+	Recover: "keys/deletedKeys/recover/action", Purge: "keys/deletedKeys/delete", DeleteVersion: "keys/deletedKeys/delete",
 	Backup: "keys/backup/action", Restore: "keys/restore/action",
 	"Encrypt": "keys/encrypt/action", "Decrypt": "keys/decrypt/action", "Wrap": "keys/wrap/action", "Unwrap": "keys/unwrap/action",
 	"Sign": "keys/sign/action", "Verify": "keys/verify/action", "Release": "keys/release/action",
