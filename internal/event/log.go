@@ -2,11 +2,11 @@ package event
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
+	"uuid"
 
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
@@ -103,7 +103,7 @@ func (l *Log) Emit(ctx context.Context, e Event) error {
 		return err
 	}
 	if e.ID == "" {
-		e.ID = rand.Text()
+		e.ID = uuid.NewV7().String() // in the order of time, so that the index grows at its end alone
 	}
 	if e.Time.IsZero() {
 		e.Time = l.Now()

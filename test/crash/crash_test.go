@@ -43,7 +43,11 @@ const (
 // TestMain runs the writer when the test starts itself as the process to be killed.
 func TestMain(m *testing.M) {
 	if data := os.Getenv(childOf); data != "" {
-		if err := write(data, os.Getenv(childOf+"BASE")); err != nil {
+		work := func() error { return write(data, os.Getenv(childOf+"BASE")) }
+		if hook := os.Getenv(childOf + "HOOK"); hook != "" {
+			work = func() error { return writeEvents(data, os.Getenv(childOf+"BASE"), hook) }
+		}
+		if err := work(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

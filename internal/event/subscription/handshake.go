@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"uuid"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/audit"
@@ -182,7 +183,7 @@ func (s *Service) Test(ctx context.Context, c access.Caller, id string) (Trial, 
 		return Trial{State: x.State, Problem: x.Problem}, err
 	}
 	a := s.try(ctx, x, Delivery{Tries: 1, Event: event.Event{
-		ID: access.Generate("").Reveal()[:26], Source: x.Source, Type: TestType, Subject: x.ID, Time: s.Now(), Data: json.RawMessage(`{}`),
+		ID: uuid.NewV7().String(), Source: x.Source, Type: TestType, Subject: x.ID, Time: s.Now(), Data: json.RawMessage(`{}`),
 	}})
 	t := Trial{State: x.State, Problem: a.problem()}
 	if a.status != 0 {

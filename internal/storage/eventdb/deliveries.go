@@ -2,8 +2,6 @@ package eventdb
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"chatelaine.dev/internal/event/subscription"
@@ -11,17 +9,17 @@ import (
 	"chatelaine.dev/internal/storage"
 )
 
-// Add implements subscription.Deliveries.
+// Add implements subscription.Deliveries. One statement a row: of few texts each stays
+// prepared.
 func (s *Subscriptions) Add(ctx context.Context, event string, subscriptions []string, now time.Time) error {
-	rows := make([]string, len(subscriptions))
-	args := []any{event, storage.Micros(now)}
-	for i, id := range subscriptions {
-		args = append(args, id)
-		rows[i] = fmt.Sprintf(`($%d, $1, $2, $2, 0, '', 0, '')`, len(args))
+	for _, id := range subscriptions {
+		_, err := s.db.Exec(ctx, `INSERT INTO event_deliveries (subscription, event, since, due, tries, holder, died, problem)
+			VALUES ($1, $2, $3, $3, 0, '', 0, '') ON CONFLICT DO NOTHING`, id, event, storage.Micros(now))
+		if err != nil {
+			return storage.Translate(err)
+		}
 	}
-	_, err := s.db.Exec(ctx, `INSERT INTO event_deliveries (subscription, event, since, due, tries, holder, died, problem) VALUES `+
-		strings.Join(rows, `, `)+` ON CONFLICT DO NOTHING`, args...)
-	return storage.Translate(err)
+	return nil
 }
 
 // Due implements subscription.Deliveries.
@@ -153,19 +151,20 @@ func (s *Subscriptions) Dead(ctx context.Context, id string, after subscription.
 
 // Revive implements subscription.Deliveries.
 func (s *Subscriptions) Revive(ctx context.Context, id string, events []string, now time.Time, limit int) (int, error) {
-	args := []any{storage.Micros(now), id}
-	which := ``
-	if len(events) > 0 {
-		names := make([]string, len(events))
-		for i, e := range events {
-			args = append(args, e)
-			names[i] = fmt.Sprintf("$%d", len(args))
-		}
-		which = ` AND event IN (` + strings.Join(names, `, `) + `)`
+	const revive = `UPDATE event_deliveries SET due = $1, since = $1, tries = 0, died = 0 WHERE subscription = $2 AND died > 0 AND `
+	if len(events) == 0 {
+		return s.count(ctx, revive+`event IN (SELECT event FROM event_deliveries WHERE subscription = $2 AND died > 0 ORDER BY died, event LIMIT $3)`,
+			storage.Micros(now), id, limit)
 	}
-	args = append(args, limit)
-	return s.count(ctx, `UPDATE event_deliveries SET due = $1, since = $1, tries = 0, died = 0 WHERE subscription = $2 AND event IN (
-		SELECT event FROM event_deliveries WHERE subscription = $2 AND died > 0`+which+fmt.Sprintf(` ORDER BY died, event LIMIT $%d)`, len(args)), args...)
+	total := 0
+	for _, e := range events {
+		n, err := s.count(ctx, revive+`event = $3`, storage.Micros(now), id, e)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // Tidy implements subscription.Deliveries.
