@@ -169,13 +169,12 @@ type noun string
 
 // The nouns.
 const (
-	aCampaign     noun = "campaign"
-	aConnection   noun = "connection"
-	aLineage      noun = "lineage"
-	aPrincipal    noun = "principal"
-	aProfile      noun = "profile"
-	aSubscription noun = "subscription"
-	aVault        noun = "vault"
+	aCampaign   noun = "campaign"
+	aConnection noun = "connection"
+	aLineage    noun = "lineage"
+	aPrincipal  noun = "principal"
+	aProfile    noun = "profile"
+	aVault      noun = "vault"
 )
 
 func (n noun) route() string { return "GET /" + string(n) + "s" }

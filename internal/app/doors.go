@@ -21,7 +21,6 @@ import (
 	hsmDoor "chatelaine.dev/internal/serve/keyvault/hsm"
 	issuerDoor "chatelaine.dev/internal/serve/keyvault/issuers"
 	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
-	randomDoor "chatelaine.dev/internal/serve/keyvault/random"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/serve/status"
@@ -47,17 +46,13 @@ type doors struct {
 
 // KeyVaultOperations are the routes of the Key Vault front door.
 func (a *App) KeyVaultOperations() []wire.Operation {
-	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.keyServices()), randomDoor.Operations(a.Keys), certificateDoor.Operations(a.Certificates),
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation}), certificateDoor.Operations(a.Certificates),
 		issuerDoor.Operations(a.Issuers), contactDoor.Operations(a.Contacts))
-}
-
-func (a *App) keyServices() keyDoor.Services {
-	return keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation, Release: a.Release, Evidence: a.Evidence}
 }
 
 // ManagedHSMOperations are the routes that only a Managed HSM has.
 func (a *App) ManagedHSMOperations() []wire.Operation {
-	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles, Settings: a.HSMSettings})
+	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles, Settings: a.HSMSettings, Backups: a.HSMBackups, Domains: a.Domains})
 }
 
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {

@@ -21,6 +21,7 @@ type floor struct {
 var floors = []floor{
 	{"cmd", []string{"internal/app", "internal/config", "internal/client",
 		"internal/lifecycle/discovery", "internal/lifecycle/inventory", "internal/lifecycle/policy"}}, // scan finds and judges without a server
+	{"internal/blob", nil},   // speaks to a blob store, and knows nothing of what it stores
 	{"internal/client", nil}, // speaks to a server, so it knows the wire and nothing behind it
 	{"internal/app", []string{"internal"}},
 	{"internal/config", nil},

@@ -16,6 +16,9 @@ import (
 	"chatelaine.dev/internal/vault/object"
 )
 
+// container is one that nobody has: what is started there fails by itself.
+const container = `{"storageResourceUri":"https://localhost:1/c","token":"sig=x"}`
+
 // hsmNeeds has a row for each route that only a Managed HSM has (contract §2.7).
 var hsmNeeds = map[string]row{
 	"RoleDefinitionSet":    {"roleDefinitions/write/action", `{"properties":{"roleName":"x","permissions":[]}}`},
@@ -30,6 +33,20 @@ var hsmNeeds = map[string]row{
 	"SettingList":   {"settings/read/action", ""},
 	"SettingGet":    {"settings/read/action", ""},
 	"SettingUpdate": {"settings/write/action", `{"value":"true"}`},
+
+	"HSMBackupStart":     {"backup/start/action", container},
+	"HSMBackupCheck":     {"backup/start/action", container},
+	"HSMBackupStatus":    {"backup/status/action", ""},
+	"HSMRestoreStart":    {"restore/start/action", `{"sasTokenParameters":` + container + `,"folderToRestore":"x"}`},
+	"HSMRestoreCheck":    {"restore/start/action", `{"sasTokenParameters":` + container + `,"folderToRestore":"x"}`},
+	"HSMKeyRestoreStart": {"restore/start/action", `{"sasTokenParameters":` + container + `,"folder":"x"}`},
+	"HSMRestoreStatus":   {"restore/status/action", ""},
+
+	"SecurityDomainDownload":       {"securitydomain/download/action", `{"certificates":[]}`},
+	"SecurityDomainDownloadStatus": {"securitydomain/download/read", ""},
+	"SecurityDomainTransferKey":    {"securitydomain/transferkey/read", ""},
+	"SecurityDomainUpload":         {"securitydomain/upload/action", `{"value":"x"}`},
+	"SecurityDomainUploadStatus":   {"securitydomain/upload/read", ""},
 }
 
 // hsmKeyNeeds says what the routes of keys need in a Managed HSM.

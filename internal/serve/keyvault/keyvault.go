@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"chatelaine.dev/internal/fault"
@@ -109,6 +110,12 @@ func (d *Door) answer(w http.ResponseWriter, res wire.Response) {
 	if res.Location != "" {
 		w.Header().Set("Location", res.Location)
 		w.Header().Set("Retry-After", "10")
+	}
+	if res.Operation != "" {
+		w.Header().Set("Azure-AsyncOperation", res.Operation)
+	}
+	if res.RetryAfter != 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(res.RetryAfter))
 	}
 	status := res.Status
 	if status == 0 {

@@ -33,6 +33,9 @@ func (d Deps) Call(ctx context.Context, c access.Caller, vault string, op Operat
 	if op.At == "" {
 		op.At = access.Root
 	}
+	if !v.Admits(c) {
+		return d.shutOut(ctx, c, v, op)
+	}
 	if err := d.Local.Authorize(ctx, v, c, op.Action, op.At, op.Name); err != nil {
 		return err
 	}
@@ -46,6 +49,18 @@ func (d Deps) Call(ctx context.Context, c access.Caller, vault string, op Operat
 		return rerr
 	}
 	return err
+}
+
+// shutOut refuses a client whose address the network rules do not admit (contract §2.2).
+func (d Deps) shutOut(ctx context.Context, c access.Caller, v *object.Vault, op Operation) error {
+	rec := c.Record(op.Name, Target(v.Name, op.At))
+	rec.Outcome = audit.Denied
+	rec.Details[audit.Action], rec.Details[audit.Reason] = string(op.Action), "ForbiddenByFirewall"
+	if err := d.Audit.Record(ctx, rec); err != nil {
+		return err
+	}
+	return fault.New(fault.Denied, "ForbiddenByFirewall", "Client address is not authorized and caller is not a trusted service.\r\nClient address: %s\r\nCaller: appid=%s;oid=%s;iss=%s\r\nVault: %s",
+		c.Address, c.Application, c.Principal, c.Issuer, v.Name)
 }
 
 // Done records the success of an operation.

@@ -8,12 +8,8 @@ import (
 
 // Successor makes a key like that of a version: of its type, size or curve, and
 // operations. It is slow, and belongs before the transaction.
-func (s *Service) Successor(ctx context.Context, e object.Entry) (Made, error) {
-	extra, err := ExtraOf(e.Head)
-	if err != nil {
-		return Made{}, err
-	}
-	b, err := bodyOf(e.Version)
+func (s *Service) Successor(ctx context.Context, x object.Version) (Made, error) {
+	b, err := bodyOf(x)
 	if err != nil {
 		return Made{}, err
 	}
@@ -24,7 +20,7 @@ func (s *Service) Successor(ctx context.Context, e object.Entry) (Made, error) {
 	if n.publicOnly {
 		return Made{}, errPublicOnly()
 	}
-	return s.Make(ctx, Wanted{Type: b.Type, Bits: n.spec.Bits, Curve: n.spec.Curve, Algorithm: n.spec.Algorithm, Ops: b.Ops, Exportable: extra.Exportable})
+	return s.Make(ctx, Wanted{Type: b.Type, Bits: n.spec.Bits, Curve: n.spec.Curve, Algorithm: n.spec.Algorithm, Ops: b.Ops})
 }
 
 // Append writes a version of a key that belongs to no certificate, inside the transaction

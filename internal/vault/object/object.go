@@ -31,6 +31,15 @@ const (
 	Contacts Kind = "contacts" // one, of the same name
 )
 
+// What a Managed HSM keeps besides its keys in the same way, sealed and in the ledger: heads
+// without versions.
+const (
+	RoleDefinitions Kind = "roledefinitions"
+	RoleAssignments Kind = "roleassignments"
+	Administration  Kind = "hsm"     // settings, security domain, transfer key
+	Jobs            Kind = "hsmjobs" // backups and restores
+)
+
 // AllKinds are the kinds of rows that a vault may hold.
 func AllKinds() []Kind {
 	return []Kind{Keys, Secrets, Certificates, Issuers, Contacts, RoleDefinitions, RoleAssignments, Administration, Jobs}

@@ -15,7 +15,7 @@ import (
 // that opens: who may not do it anyway is told the same as where it exists. Network
 // rules come first, so that a client from elsewhere learns nothing of what is inside.
 func (s *Shelf) permit(ctx context.Context, c access.Caller, op Operation, r Ref, v *Vault) error {
-	if v != nil && !c.IsSystem() && !v.gate.Load().network.Admits(c.Address) {
+	if v != nil && !v.Admits(c) {
 		return s.shutOut(ctx, c, op, r, v)
 	}
 	if v != nil && v.Settings().Kind == ManagedHSM {
@@ -36,6 +36,11 @@ func (s *Shelf) permit(ctx context.Context, c access.Caller, op Operation, r Ref
 	return s.refuse(ctx, c, op, r, action, fault.New(fault.Denied, "ForbiddenByPolicy",
 		"The user, group or application 'appid=%s;oid=%s;numgroups=0;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
 		c.Application, c.Principal, c.Issuer, need.area, need.word, v.Name, g.Where()))
+}
+
+// Admits reports whether the network rules of the vault let a caller in.
+func (v *Vault) Admits(c access.Caller) bool {
+	return c.IsSystem() || v.gate.Load().network.Admits(c.Address)
 }
 
 // shutOut refuses a client whose address the network rules do not admit, in Key Vault's
@@ -123,14 +128,6 @@ var permissionOf = permissions(map[string]string{
 // permissions reads the table above: a word of the action's own area, or area and word.
 func permissions(table map[string]string) map[access.Action]permission {
 	out := make(map[access.Action]permission, len(table))
-	// What an export takes along, and what an import puts in, needs the same word of all areas.
-	for action, word := range map[access.Action]string{"export/action": "backup", "import/action": "restore"} {
-		p := permission{area: "keys, secrets and certificates", word: word}
-		for _, area := range []settings.Area{settings.Keys, settings.Secrets, settings.Certificates} {
-			p.set |= settings.Of(area, word)
-		}
-		out[access.VaultPrefix+action] = p
-	}
 	for action, word := range table {
 		area, _, _ := strings.Cut(action, "/")
 		if a, w, ok := strings.Cut(word, " "); ok {
@@ -140,4 +137,31 @@ func permissions(table map[string]string) map[access.Action]permission {
 		out[access.Action(access.VaultPrefix+action)] = p
 	}
 	return out
+}
+
+// LocalRoles decide who may do what in a Managed HSM. Its roles are its own: those of the
+// control plane do not reach into it.
+type LocalRoles interface {
+	// Authorize refuses with fault.Denied and records the refusal, as access.Guard does. at
+	// is a scope of the HSM: "/", "/keys" or "/keys/{name}".
+	Authorize(ctx context.Context, v *Vault, c access.Caller, a access.Action, at access.Scope, operation string) error
+}
+
+// ManagedPrefix begins every data action of a Managed HSM.
+const ManagedPrefix = "Microsoft.KeyVault/managedHsm/"
+
+// managedActions are what the operations on keys need in a Managed HSM (contract §2.7; the
+// names are those of azadmin's DataAction).
+var managedActions = map[Operation]access.Action{
+	"Create": "keys/create", "Import": "keys/import/action",
+	Get: "keys/read/action", List: "keys/read/action", ListVersions: "keys/read/action", "GetAttestation": "keys/read/action",
+	Update: "keys/write/action", Delete: "keys/delete",
+	GetDeleted: "keys/deletedKeys/read/action", ListDeleted: "keys/deletedKeys/read/action",
+	Recover: "keys/deletedKeys/recover/action", Purge: "keys/deletedKeys/delete",
+	Backup: "keys/backup/action", Restore: "keys/restore/action",
+	"Encrypt": "keys/encrypt/action", "Decrypt": "keys/decrypt/action", "Wrap": "keys/wrap/action", "Unwrap": "keys/unwrap/action",
+	"Sign": "keys/sign/action", "Verify": "keys/verify/action", "Release": "keys/release/action",
+	// Azure names no action for rotation: a new version is a change of the key.
+	"Rotate": "keys/write/action", "RotateIfDue": "keys/write/action", "RotationPolicyGet": "keys/read/action", "RotationPolicySet": "keys/write/action",
+	"GetRandomBytes": "rng/action",
 }

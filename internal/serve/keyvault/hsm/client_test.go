@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azadmin/backup"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azadmin/rbac"
 
+	"chatelaine.dev/internal/blob/blobtest"
 	"chatelaine.dev/internal/serve/keyvault/keyvaulttest"
 )
 
@@ -67,5 +70,50 @@ func TestVendorsClientFindsEveryScope(t *testing.T) {
 		if _, err := c.GetRoleAssignment(t.Context(), scope, name, nil); !errors.As(err, &refused) || refused.ErrorCode != "RoleAssignmentNotFound" || refused.StatusCode != 404 {
 			t.Errorf("scope %q: %v", scope, err)
 		}
+	}
+}
+
+// Its pollers ask until the job is done, go on from a token, and say why a job failed.
+func TestVendorsClientBacksUpAndRestores(t *testing.T) {
+	o := azcore.ClientOptions{Transport: direct{start(t)}}
+	c, err := backup.NewClient(keyvaulttest.Origin, tokens{}, &backup.ClientOptions{ClientOptions: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := backup.SASTokenParameters{StorageResourceURI: to.Ptr(storage), Token: to.Ptr(blobtest.Token)}
+	begun, err := c.BeginFullBackup(t.Context(), place, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := begun.ResumeToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resumed, err := c.BeginFullBackup(t.Context(), place, &backup.BeginFullBackupOptions{ResumeToken: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := resumed.PollUntilDone(t.Context(), nil)
+	if err != nil || *saved.Status != "Succeeded" || saved.Error != nil || !strings.HasPrefix(*saved.AzureStorageBlobContainerURI, storage+"/mhsm-") {
+		t.Fatalf("%+v, %v", saved, err)
+	}
+	folder := strings.TrimPrefix(*saved.AzureStorageBlobContainerURI, storage+"/")
+
+	restoring, err := c.BeginFullRestore(t.Context(), backup.RestoreOperationParameters{FolderToRestore: &folder, SASTokenParameters: &place}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := restoring.PollUntilDone(t.Context(), nil)
+	if err != nil || *restored.Status != "Succeeded" || restored.EndTime == nil || *restored.JobID == "" {
+		t.Errorf("%+v, %v", restored, err)
+	}
+
+	selecting, err := c.BeginSelectiveKeyRestore(t.Context(), "none", backup.SelectiveKeyRestoreOperationParameters{Folder: &folder, SASTokenParameters: &place}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *azcore.ResponseError
+	if _, err := selecting.PollUntilDone(t.Context(), nil); !errors.As(err, &failed) || failed.ErrorCode != "KeyNotFound" {
+		t.Errorf("a key that the backup does not have: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/serve/keyvault/wire"
+	"chatelaine.dev/internal/vault/hsm/backup"
+	"chatelaine.dev/internal/vault/hsm/domain"
 	"chatelaine.dev/internal/vault/hsm/role"
 	hsmsetting "chatelaine.dev/internal/vault/hsm/setting"
 )
@@ -17,6 +19,8 @@ import (
 type Deps struct {
 	Roles    *role.Service
 	Settings *hsmsetting.Service
+	Backups  *backup.Service
+	Domains  *domain.Service
 }
 
 // Operations are the routes.
@@ -26,6 +30,20 @@ func Operations(d Deps) []wire.Operation {
 		{Name: "SettingList", Method: "GET", Path: "/settings", Handle: s.getSettings},
 		{Name: "SettingGet", Method: "GET", Path: "/settings/{name}", Handle: s.getSetting},
 		{Name: "SettingUpdate", Method: "PATCH", Path: "/settings/{name}", Handle: s.updateSetting},
+
+		{Name: "HSMBackupStart", Method: "POST", Path: "/backup", Handle: s.fullBackup},
+		{Name: "HSMBackupCheck", Method: "POST", Path: "/prebackup", Handle: s.preFullBackup},
+		{Name: "HSMBackupStatus", Method: "GET", Path: "/backup/{name}/pending", Handle: s.backupStatus},
+		{Name: "HSMRestoreStart", Method: "PUT", Path: "/restore", Handle: s.fullRestore},
+		{Name: "HSMRestoreCheck", Method: "PUT", Path: "/prerestore", Handle: s.preFullRestore},
+		{Name: "HSMKeyRestoreStart", Method: "PUT", Path: "/keys/{name}/restore", Handle: s.selectiveRestore},
+		{Name: "HSMRestoreStatus", Method: "GET", Path: "/restore/{name}/pending", Handle: s.restoreStatus},
+
+		{Name: "SecurityDomainDownload", Method: "POST", Path: "/securitydomain/download", Handle: s.downloadDomain},
+		{Name: "SecurityDomainDownloadStatus", Method: "GET", Path: "/securitydomain/download/pending", Handle: s.downloadDomainStatus},
+		{Name: "SecurityDomainTransferKey", Method: "GET", Path: "/securitydomain/upload", Handle: s.transferKey},
+		{Name: "SecurityDomainUpload", Method: "POST", Path: "/securitydomain/upload", Handle: s.uploadDomain},
+		{Name: "SecurityDomainUploadStatus", Method: "GET", Path: "/securitydomain/upload/pending", Handle: s.uploadDomainStatus},
 	}
 	list = append(list, scoped("RoleDefinitionSet", "PUT", "/roleDefinitions/{version}", s.setRoleDefinition)...)
 	list = append(list, scoped("RoleDefinitionGet", "GET", "/roleDefinitions/{version}", s.getRoleDefinition)...)

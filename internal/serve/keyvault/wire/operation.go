@@ -71,6 +71,9 @@ type Response struct {
 	Status   int
 	Body     any
 	Location string // header, and Retry-After with it
+	// Operation is the header Azure-AsyncOperation: where to ask how far it is.
+	Operation  string
+	RetryAfter int // seconds until it is worth asking; 0 for no such header
 }
 
 // Ref is the object that the path names.

@@ -2,6 +2,7 @@
 package hsmtest
 
 import (
+	"context"
 	"testing"
 	"uuid"
 
@@ -71,4 +72,19 @@ func (w *World) Assign(t testing.TB, c access.Caller, roleID string, at access.S
 		t.Fatal(err)
 	}
 	return a
+}
+
+// Protect switches purge protection of the HSM on.
+func (w *World) Protect(t testing.TB) {
+	t.Helper()
+	err := w.Transact(t.Context(), func(ctx context.Context) error {
+		_, err := w.Vaults.Edit(ctx, HSM, func(s *object.Settings) error {
+			s.PurgeProtection = true
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

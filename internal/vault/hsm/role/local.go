@@ -101,7 +101,7 @@ func (s *Service) Authorize(ctx context.Context, v *object.Vault, c access.Calle
 // snapshot returns the roles of an HSM: from memory, unless another node may have changed
 // them.
 func (s *Service) snapshot(ctx context.Context, v *object.Vault) (*snapshot, error) {
-	l := s.local(v.Name)
+	l := s.local(v)
 	if now := l.current.Load(); now != nil {
 		if s.Now().Sub(time.Unix(0, now.checked.Load())) < fresh {
 			return now, nil
@@ -174,18 +174,25 @@ func each(ctx context.Context, v *object.Vault, k object.Kind, fn func(object.He
 	}
 }
 
-func (s *Service) local(vault string) *local {
-	if l, ok := s.known.Load(vault); ok {
+// which tells an HSM from one that bore its name before.
+type which struct {
+	name    string
+	created int64
+}
+
+func (s *Service) local(v *object.Vault) *local {
+	w := which{v.Name, v.Settings().Created.UnixNano()}
+	if l, ok := s.known.Load(w); ok {
 		return l.(*local)
 	}
-	l, _ := s.known.LoadOrStore(vault, &local{})
+	l, _ := s.known.LoadOrStore(w, &local{})
 	return l.(*local)
 }
 
 // changed forgets the roles of an HSM when the running transaction commits, so that the
 // next look sees the change.
 func (s *Service) changed(ctx context.Context, v *object.Vault) {
-	l := s.local(v.Name)
+	l := s.local(v)
 	v.AfterCommit(ctx, func(bool) { // a commit whose outcome is unknown may have changed them
 		l.changes.Add(1)
 		l.current.Store(nil)

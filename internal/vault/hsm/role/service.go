@@ -33,7 +33,7 @@ type Store interface {
 type Service struct {
 	hsm.Deps
 	store Store
-	known sync.Map // *local by name of the vault
+	known sync.Map // *local by which
 }
 
 var _ object.LocalRoles = (*Service)(nil)
@@ -242,4 +242,36 @@ func (s *snapshot) unused(id string) (Definition, error) {
 		return d, fault.New(fault.Conflict, "RoleDefinitionHasAssignments", "The role is assigned, by the role assignment %s among others. Delete its assignments first.", s.assignments[i].ID)
 	}
 	return d, nil
+}
+
+// Replace makes the roles and assignments of an HSM those of a backup. Who is
+// Administrator at / stays so. It must run inside a transaction.
+func (s *Service) Replace(ctx context.Context, v *object.Vault, rows []object.Whole) error {
+	now, err := s.read(ctx, v)
+	if err != nil {
+		return err
+	}
+	for _, a := range now.assignments {
+		if a.rules() {
+			continue
+		}
+		if err := v.Erase(ctx, object.RoleAssignments, a.ID); err != nil {
+			return err
+		}
+	}
+	for _, d := range now.definitions {
+		if d.BuiltIn {
+			continue
+		}
+		if err := v.Erase(ctx, object.RoleDefinitions, d.ID); err != nil {
+			return err
+		}
+	}
+	for _, r := range rows {
+		if err := v.Replace(ctx, r); err != nil {
+			return err
+		}
+	}
+	s.changed(ctx, v)
+	return nil
 }

@@ -26,8 +26,8 @@ type Setting struct {
 // our resource manager, so the only one has no effect but to be kept.
 var known = []Setting{{"AllowKeyManagementOperationsThroughARM", "false"}}
 
-// rowName is the row that holds what was changed.
-const rowName = "settings"
+// Row is the row of an HSM that holds what was changed.
+const Row = "settings"
 
 // Service reads and changes settings.
 type Service struct{ hsm.Deps }
@@ -83,7 +83,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, vault, name, valu
 			return fault.New(fault.Invalid, "BadParameter", "The value of the setting %s must be true or false.", found.Name)
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {
-			_, err := v.SetHead(ctx, object.Administration, rowName, func(h *object.Head) error {
+			_, err := v.SetHead(ctx, object.Administration, Row, func(h *object.Head) error {
 				changed, err := decode(h.Extra)
 				if err != nil {
 					return err
@@ -119,7 +119,7 @@ func find(name string) (Setting, error) {
 
 // read returns the values that were changed, by the setting's name.
 func read(ctx context.Context, v *object.Vault) (map[string]string, error) {
-	e, err := v.Read(ctx, object.Administration, rowName, "")
+	e, err := v.Read(ctx, object.Administration, Row, "")
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
