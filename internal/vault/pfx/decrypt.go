@@ -14,17 +14,30 @@ import (
 	"hash"
 )
 
-// budget is what may still be spent on password iterations. A file is charged before the
-// work, so a count in the deepest layer costs its sender nothing but an error.
+// budget is what may still be spent on password iterations, in hashes of one block of
+// SHA-1. A file is charged before the work, so a count in the deepest layer costs us
+// nothing but an error.
 type budget int
 
-func (b *budget) spend(iterations int) error {
-	if iterations < 1 || iterations > int(*b) {
-		return invalid("it asks for %d rounds of password derivation; a file may ask for %d together", iterations, MaxIterations)
+// spend charges iterations of which each costs so many hashes.
+func (b *budget) spend(iterations, each int) error {
+	if iterations < 1 || iterations > int(*b)/each {
+		return invalid("it asks for %d rounds of password derivation, each of %d hashes; a file may cost %d hashes together", iterations, each, MaxIterations)
 	}
-	*b -= budget(iterations)
+	*b -= budget(iterations * each)
 	return nil
 }
+
+// price is what one hash of a block costs: those of 64-bit words take three times as long.
+func price(size int) int {
+	if size > sha256.Size {
+		return 3
+	}
+	return 1
+}
+
+// outputs is how many hashes of a size make so many bytes.
+func outputs(bytes, size int) int { return (bytes + size - 1) / size }
 
 // block is the decrypting half of a cipher.
 type block interface {
@@ -91,7 +104,7 @@ func (s secret) pbe(b *budget, a pkix.AlgorithmIdentifier, size int, open func([
 	if err := parse(a.Parameters.FullBytes, &p); err != nil {
 		return nil, nil, err
 	}
-	if err := b.spend(p.Iterations); err != nil {
+	if err := b.spend(p.Iterations, outputs(size, sha1.Size)+1); err != nil { // key and IV
 		return nil, nil, err
 	}
 	c, err := open(s.derive(sha1.New, forKey, p.Salt, p.Iterations, size))
@@ -150,7 +163,8 @@ func (s secret) pbkdf2(b *budget, a pkix.AlgorithmIdentifier, size int) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	if err := b.spend(p.Iterations); err != nil {
+	length := newHash().Size()
+	if err := b.spend(p.Iterations, outputs(size, length)*2*price(length)); err != nil { // an HMAC hashes twice
 		return nil, err
 	}
 	return pbkdf2.Key(newHash, s.utf8, p.Salt, p.Iterations, size)
@@ -190,7 +204,7 @@ func (s secret) mac(b *budget, m macData, content []byte) ([]byte, error) {
 	default:
 		return nil, invalid("its integrity code uses hash %s, which is not supported; write it again with SHA-256", oid)
 	}
-	if err := b.spend(m.Iterations); err != nil {
+	if err := b.spend(m.Iterations, price(newHash().Size())); err != nil {
 		return nil, err
 	}
 	h := hmac.New(newHash, s.derive(newHash, forMAC, m.Salt, m.Iterations, newHash().Size()))

@@ -88,6 +88,9 @@ func (r *reader) block(b *pem.Block) error {
 
 // upgrade turns PKCS#1 or SEC 1 into PKCS#8.
 func upgrade(b *pem.Block) ([]byte, error) {
+	if err := checkSize(b.Bytes); err != nil {
+		return nil, err
+	}
 	var key crypto.PrivateKey
 	var err error
 	if b.Type == pemRSAKey {

@@ -18,8 +18,9 @@ import (
 // The limits on what is read.
 const (
 	MaxSize       = 1 << 20   // bytes of a file
+	MaxKey        = 16 << 10  // bytes of a private key; one of RSA 4096 has 2,400
 	MaxBags       = 100       // safe contents and bags of a PKCS#12 file together; blocks of a PEM file
-	MaxIterations = 1_000_000 // of password-based derivation, over the whole file
+	MaxIterations = 1_000_000 // hashes for passwords, over the whole file: a fifth of a second
 )
 
 // Bundle is a private key with its certificates. It never prints its key.

@@ -239,12 +239,23 @@ func (s secret) decryptKey(b *budget, der []byte) ([]byte, error) {
 
 // parseKey reads PKCS#8 and takes the types that a vault's certificate may have.
 func parseKey(pkcs8 []byte) (crypto.PrivateKey, error) {
+	if err := checkSize(pkcs8); err != nil {
+		return nil, err
+	}
 	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
 	if err != nil {
 		// The cause could quote the key.
 		return nil, invalid("its private key does not parse as PKCS#8")
 	}
 	return supported(key)
+}
+
+// checkSize refuses numbers with which the mere check of an RSA key takes seconds.
+func checkSize(key []byte) error {
+	if len(key) > MaxKey {
+		return invalid("its private key has %d bytes; the limit is %d", len(key), MaxKey)
+	}
+	return nil
 }
 
 func supported(key crypto.PrivateKey) (crypto.PrivateKey, error) {
