@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"chatelaine.dev/internal/vault/seal"
@@ -84,6 +85,7 @@ type revisions struct {
 	mu      sync.RWMutex
 	known   map[mark]int64 // nil before the first load
 	running map[mark]int64 // revisions of changes whose fate is not known yet; gone for a removal
+	settles int64          // how often known has changed
 	epoch   int64          // of the ledger last verified
 }
 
@@ -103,6 +105,7 @@ func (r *revisions) follow(m mark, revision int64) (settle func(committed bool))
 		if r.running[m] == revision {
 			delete(r.running, m)
 		}
+		r.settles++
 		switch {
 		case !committed || r.known == nil:
 		case revision == gone:
@@ -152,6 +155,40 @@ type rowMark struct {
 	revision int64
 }
 
+// moving tells how often what is known has changed, and whether a change is under way.
+func (r *revisions) moving() (settles int64, running bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.settles, len(r.running) > 0
+}
+
+// superseded reports whether a newer revision of a row is known.
+func (r *revisions) superseded(m mark, revision int64) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return revision != gone && revision < r.known[m]
+}
+
+// maxReadings bounds how often a read is tried again because rows changed under it.
+const maxReadings = 1000
+
+// reading runs a read, again if rows changed between its look at the database and its
+// look at the ledger: only a row that is old while nothing changes was put back.
+func (v *Vault) reading(fn func() error) error {
+	for range maxReadings {
+		before, _ := v.rows.moving()
+		err := fn()
+		if !errors.Is(err, ErrReplayed) {
+			return err
+		}
+		if after, running := v.rows.moving(); after == before && !running {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return fn()
+}
+
 // verify checks that a row is the newest of its identity. It reads the whole ledger on
 // first use, and again when another node may have written in between.
 func (v *Vault) verify(ctx context.Context, m mark, revision int64) error {
@@ -159,11 +196,13 @@ func (v *Vault) verify(ctx context.Context, m mark, revision int64) error {
 	if ok && loaded {
 		return nil
 	}
-	if err := v.load(ctx); err != nil {
-		return err
-	}
-	if ok, _ = v.rows.trusts(m, revision); ok {
-		return nil
+	if !loaded || !v.rows.superseded(m, revision) {
+		if err := v.load(ctx); err != nil {
+			return err
+		}
+		if ok, _ = v.rows.trusts(m, revision); ok {
+			return nil
+		}
 	}
 	return fmt.Errorf("vault %s: revision %d: %w", v.Name, revision, ErrReplayed)
 }
@@ -189,6 +228,7 @@ func (v *Vault) load(ctx context.Context) error {
 		return fmt.Errorf("vault %s: the rows do not add up to the ledger of epoch %d: %w", v.Name, epoch, ErrReplayed)
 	}
 	v.rows.known, v.rows.epoch = known, epoch
+	v.rows.settles++
 	return nil
 }
 

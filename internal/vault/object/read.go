@@ -43,7 +43,7 @@ func (v *Vault) ReadDeleted(ctx context.Context, k Kind, name string) (Entry, er
 }
 
 // find returns an object, deleted or not. A version that does not exist is the zero Version.
-func (v *Vault) find(ctx context.Context, k Kind, name, version string) (Entry, error) {
+func (v *Vault) find(ctx context.Context, k Kind, name, version string) (e Entry, err error) {
 	if err := CheckName(name); err != nil {
 		return Entry{}, err
 	}
@@ -54,22 +54,35 @@ func (v *Vault) find(ctx context.Context, k Kind, name, version string) (Entry, 
 	if e, ok := v.vaults.cache.get(at); ok {
 		return e, nil
 	}
+	err = v.reading(func() error {
+		e, err = v.fetch(ctx, at)
+		return err
+	})
+	if fault.Is(err, fault.NotFound) {
+		return Entry{}, notFound(k, name, version)
+	}
+	return e, err
+}
+
+// fetch is find from the database. fault.NotFound where there is no such object.
+func (v *Vault) fetch(ctx context.Context, at place) (Entry, error) {
+	k := at.kind
 	p, err := v.vaults.rows.Get(ctx, v.Name, k, at.name, at.version)
 	if fault.Is(err, fault.NotFound) {
 		if err := v.verify(ctx, markOf(k, at.name, ""), gone); err != nil {
 			return Entry{}, err
 		}
-		return Entry{}, notFound(k, name, version)
+		return Entry{}, err
 	}
 	if err != nil {
 		return Entry{}, err
 	}
-	if version != "" && p.Version.Sealed == nil {
+	if at.version != "" && p.Version.Sealed == nil {
 		if err := v.verify(ctx, markOf(k, at.name, at.version), gone); err != nil {
 			return Entry{}, err
 		}
 	}
-	e, err := v.openPair(ctx, p, version == "")
+	e, err := v.openPair(ctx, p, at.version == "")
 	if err == nil && e.Version.ID != "" {
 		v.vaults.cache.put(at, e)
 	}
@@ -110,39 +123,51 @@ func (v *Vault) openRow(ctx context.Context, r Row, into any) error {
 }
 
 // List returns live or deleted objects with their latest versions, by name, after a name.
-func (v *Vault) List(ctx context.Context, k Kind, deleted bool, after string, limit int) ([]Entry, error) {
-	pairs, err := v.vaults.rows.Heads(ctx, v.Name, k, deleted, strings.ToLower(after), limit)
+func (v *Vault) List(ctx context.Context, k Kind, deleted bool, after string, limit int) (list []Entry, err error) {
+	err = v.reading(func() error {
+		pairs, err := v.vaults.rows.Heads(ctx, v.Name, k, deleted, strings.ToLower(after), limit)
+		if err != nil {
+			return err
+		}
+		list = make([]Entry, 0, len(pairs))
+		for _, p := range pairs {
+			e, err := v.openPair(ctx, p, true)
+			if err != nil {
+				return err
+			}
+			list = append(list, e)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	list := make([]Entry, 0, len(pairs))
-	for _, p := range pairs {
-		e, err := v.openPair(ctx, p, true)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
 	}
 	return list, nil
 }
 
 // Versions returns versions of an object, oldest first, after a position, and the
 // position to go on from. An object that does not exist has none.
-func (v *Vault) Versions(ctx context.Context, k Kind, name string, after int64, limit int) ([]Version, int64, error) {
+func (v *Vault) Versions(ctx context.Context, k Kind, name string, after int64, limit int) (list []Version, next int64, err error) {
 	if err := CheckName(name); err != nil {
 		return nil, 0, err
 	}
-	rows, err := v.vaults.rows.Versions(ctx, v.Name, k, strings.ToLower(name), after, limit)
+	err = v.reading(func() error {
+		rows, err := v.vaults.rows.Versions(ctx, v.Name, k, strings.ToLower(name), after, limit)
+		if err != nil {
+			return err
+		}
+		list, next = make([]Version, 0, len(rows)), after
+		for _, r := range rows {
+			var x Version
+			if err := v.openRow(ctx, r, &x); err != nil {
+				return err
+			}
+			list, next = append(list, x), r.Position
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, 0, err
 	}
-	list := make([]Version, 0, len(rows))
-	for _, r := range rows {
-		var x Version
-		if err := v.openRow(ctx, r, &x); err != nil {
-			return nil, 0, err
-		}
-		list, after = append(list, x), r.Position
-	}
-	return list, after, nil
+	return list, next, nil
 }
