@@ -6,15 +6,19 @@ package bench
 import (
 	"bufio"
 	"context"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,17 +26,22 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/access/token"
 	"chatelaine.dev/internal/app"
 	"chatelaine.dev/internal/app/apptest"
+	"chatelaine.dev/internal/app/logging"
 	"chatelaine.dev/internal/config"
+	"chatelaine.dev/internal/vault/algorithm"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
@@ -59,8 +68,10 @@ func TestMain(m *testing.M) {
 
 // greeting is what a server says about itself on its first line.
 type greeting struct {
-	URL   string // of the product's first vault, or of the floor
-	Token string
+	URL     string // of the product's first vault, or of the floor
+	Token   string
+	Wrapped string // base64url, for the product's RSA key
+	Ready   time.Duration
 }
 
 func serveProduct(data string) error {
@@ -68,14 +79,27 @@ func serveProduct(data string) error {
 	defer stop()
 	c := config.Default()
 	c.Data, c.Listen, c.Status = data, "127.0.0.1:0", "off"
-	a, err := app.Open(ctx, app.Config{Config: c, Log: slog.New(slog.DiscardHandler)})
+	debug.SetGCPercent(200) // as chatelaine serve does
+	file, err := os.Create(filepath.Join(filepath.Dir(data), "server.log"))
 	if err != nil {
+		return err
+	}
+	log := logging.New(file)
+	defer log.Close()
+	begun := time.Now()
+	a, err := app.Open(ctx, app.Config{Config: c, Log: log.Logger})
+	if err != nil {
+		return err
+	}
+	ready := time.Since(begun)
+	if err := fill(ctx, a); err != nil {
 		return err
 	}
 	g, err := furnish(ctx, a)
 	if err != nil {
 		return err
 	}
+	g.Ready = ready
 	if err := json.NewEncoder(os.Stdout).Encode(g); err != nil {
 		return err
 	}
@@ -97,50 +121,112 @@ func serveProduct(data string) error {
 	return a.Run(ctx)
 }
 
+// fill makes as many secrets in as many vaults as the environment says, once.
+func fill(ctx context.Context, a *app.App) error {
+	var vaults, secrets int
+	if _, err := fmt.Sscanf(os.Getenv(role+"_FILL"), "%d×%d", &vaults, &secrets); err != nil {
+		return nil // nothing to fill
+	}
+	for i := range vaults {
+		name := fmt.Sprintf("v%05d", i)
+		if _, err := a.Vaults.Create(ctx, apptest.System, name, object.Settings{}); err != nil {
+			return err
+		}
+		v, err := a.Vaults.Deps.Vaults.Open(ctx, name)
+		if err != nil {
+			return err
+		}
+		for first := 0; first < secrets; first += 1000 {
+			err := a.Vaults.Transact(ctx, func(ctx context.Context) error {
+				for j := first; j < min(secrets, first+1000); j++ {
+					x := object.Version{Enabled: true, Body: []byte(`{"value":"` + strings.Repeat("x", 64) + `"}`)}
+					if _, err := v.Append(ctx, object.Secrets, fmt.Sprintf("s%06d", j), x, nil); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // furnish makes what the benchmarks use, and a token for it.
-func furnish(ctx context.Context, a *app.App) (greeting, error) {
+func furnish(ctx context.Context, a *app.App) (g greeting, err error) {
 	value := secrets.Value(strings.Repeat("x", 64))
 	if _, err := a.Secrets.Set(ctx, apptest.System, object.Ref{Vault: "default", Name: "bench"}, secrets.SetRequest{Value: value}); err != nil {
-		return greeting{}, err
+		return g, err
 	}
-	if _, err := a.Keys.Create(ctx, apptest.System, object.Ref{Vault: "default", Name: "bench"}, keys.CreateRequest{Type: "EC"}); err != nil {
-		return greeting{}, err
+	for name, kty := range map[string]string{"ec": "EC", "rsa": "RSA", "aes": "oct"} {
+		if _, err := a.Keys.Create(ctx, apptest.System, object.Ref{Vault: "default", Name: name}, keys.CreateRequest{Type: kty}); err != nil {
+			return g, err
+		}
 	}
-	who, err := a.Directory.CreateApplication(ctx, apptest.System, "bench")
+	in := keys.Input{Algorithm: "RSA-OAEP-256", Input: algorithm.Input{Value: make([]byte, 32)}}
+	wrapped, err := a.Keys.WrapKey(ctx, apptest.System, object.Ref{Vault: "default", Name: "rsa"}, in)
 	if err != nil {
-		return greeting{}, err
+		return g, err
+	}
+	g.Wrapped = base64.RawURLEncoding.EncodeToString(wrapped.Value)
+	who, err := a.Directory.CreateApplication(ctx, apptest.System, fmt.Sprint("bench", os.Getpid()))
+	if err != nil {
+		return g, err
 	}
 	if _, err := a.Directory.Assign(ctx, apptest.System, who.ID, "Key Vault Administrator", "/"); err != nil {
-		return greeting{}, err
+		return g, err
 	}
 	_, secret, err := a.Directory.AddCredential(ctx, apptest.System, who.ID, directory.NewCredential{Kind: directory.ClientSecret})
 	if err != nil {
-		return greeting{}, err
+		return g, err
 	}
 	t, err := a.Tokens.ForClient(ctx, token.ClientCredentials{ClientID: who.ClientID, Secret: secret, Resource: a.URL(), Base: a.URL(), Form: token.ADFS})
-	return greeting{URL: strings.Replace(a.URL(), "://", "://default.", 1), Token: t.Text.Reveal()}, err
+	g.URL, g.Token = strings.Replace(a.URL(), "://", "://default.", 1), t.Text.Reveal()
+	return g, err
 }
 
-// serveFloor is a bare HTTPS server: it answers 300 bytes at /, after an ECDSA signature at /sign.
+// serveFloor is a bare HTTPS server: it answers 300 bytes at /, and elsewhere after one
+// cryptographic operation. Nobody is asked for, and nothing is written down.
 func serveFloor() error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	body := []byte(strings.Repeat("x", 300))
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	wrapped, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &key.PublicKey, make([]byte, 32), nil)
+	if err != nil {
+		return err
+	}
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		return err
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return err
+	}
+	body, digest := []byte(strings.Repeat("x", 300)), sha256.Sum256(nil)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = w.Write(body)
-	})
-	mux.HandleFunc("/sign", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		digest := sha256.Sum256(body)
-		if _, err := ecdsa.SignASN1(rand.Reader, key, digest[:]); err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-		}
-		_, _ = w.Write(body)
-	})
+	for path, work := range map[string]func() error{
+		"/":      func() error { return nil },
+		"/es256": func() error { _, err := ecdsa.SignASN1(rand.Reader, ec, digest[:]); return err },
+		"/rs256": func() error { _, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:]); return err },
+		"/oaep":  func() error { _, err := rsa.DecryptOAEP(sha256.New(), rand.Reader, key, wrapped, nil); return err },
+		"/gcm":   func() error { gcm.Seal(nil, digest[:12], body[:64], nil); return nil },
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if err := work(); err != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			_, _ = w.Write(body)
+		})
+	}
 	s := httptest.NewUnstartedServer(mux) // for its certificate, which is ECDSA or RSA: handshakes are not measured
 	s.StartTLS()
 	if err := json.NewEncoder(os.Stdout).Encode(greeting{URL: s.URL}); err != nil {
@@ -155,13 +241,15 @@ func serveFloor() error {
 // server is a started server process.
 type server struct {
 	greeting
-	pid int
+	pid  int
+	stop func()
 }
 
-func start(b *testing.B, kind string) server {
+// start starts a server with its data in a folder. more are further variables.
+func start(b *testing.B, kind, folder string, more ...string) server {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), role+"="+kind, role+"_DATA="+filepath.Join(b.TempDir(), "data"))
+	cmd.Env = append(append(os.Environ(), role+"="+kind, role+"_DATA="+filepath.Join(folder, "data")), more...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -170,11 +258,12 @@ func start(b *testing.B, kind string) server {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
-	s := server{pid: cmd.Process.Pid}
+	b.Cleanup(stop)
+	s := server{pid: cmd.Process.Pid, stop: stop}
 	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&s.greeting); err != nil {
 		b.Fatal(err)
 	}

@@ -1,14 +1,17 @@
 package bench
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"text/tabwriter"
 	"time"
 )
 
@@ -16,44 +19,104 @@ import (
 type work struct {
 	name, method, path, body string
 	floor                    string
+	most                     float64 // times the floor's CPU that a request may cost; 0 says nothing
 }
 
 // works are measured in this order.
-func works() []work {
-	const digest = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+func works(g greeting) []work {
+	const digest = `,"value":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}`
+	plain := `{"alg":"A256GCM","value":"` + strings.Repeat("x", 86) + `"}`
 	return []work{
-		{"SecretGet", http.MethodGet, "/secrets/bench", "", "/"},
-		{"SecretSet", http.MethodPut, "/secrets/bench", `{"value":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`, "/"},
-		{"SignES256", http.MethodPost, "/keys/bench/sign", `{"alg":"ES256","value":"` + digest + `"}`, "/sign"},
+		{"secret get", http.MethodGet, "/secrets/bench", "", "/", 2.5},
+		{"secret set", http.MethodPut, "/secrets/bench", `{"value":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`, "/", 0},
+		{"sign ES256", http.MethodPost, "/keys/ec/sign", `{"alg":"ES256"` + digest, "/es256", 1.35},
+		{"sign RS256", http.MethodPost, "/keys/rsa/sign", `{"alg":"RS256"` + digest, "/rs256", 1.1},
+		{"unwrap RSA-OAEP-256", http.MethodPost, "/keys/rsa/unwrapkey", `{"alg":"RSA-OAEP-256","value":"` + g.Wrapped + `"}`, "/oaep", 1.1},
+		{"encrypt A256GCM", http.MethodPost, "/keys/aes/encrypt", plain, "/gcm", 2.5},
 	}
 }
 
-// result is what a number of requests cost.
+// result is what requests cost.
 type result struct {
+	requests  int
 	perSecond float64
 	p50, p99  time.Duration
 	cpu       float64 // seconds of the server's CPU for one request
 }
 
+// seconds of one measurement of one server.
+const seconds = 1.5
+
+// BenchmarkVault prints a table. A line's ratio is that of one run, in which the floor and
+// the product took turns.
 func BenchmarkVault(b *testing.B) {
-	product, floor := start(b, "product"), start(b, "floor")
-	for _, w := range works() {
+	product, floor := start(b, "product", b.TempDir()), start(b, "floor", b.TempDir())
+	floor.Token = product.Token // the same request, byte for byte
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "\nready on an empty folder after %.0f ms, idle at %.0f MiB\n", product.Ready.Seconds()*1000, product.memory(b))
+	fmt.Fprintln(table, "request\tconnections\treq/s\tp50 µs\tp99 µs\tserver µs\tfloor µs\t× floor\tat most\tMiB\t")
+	for _, w := range works(product.greeting) {
 		for _, conns := range []int{1, 8, 64} {
-			b.Run(fmt.Sprintf("%s/%d", w.name, conns), func(b *testing.B) {
-				n := max(b.N, 200)
-				base := load(b, floor, conns, n, request(b, floor, w.method, w.floor, w.body))
-				got := load(b, product, conns, n, request(b, product, w.method, w.path+"?api-version=7.6", w.body))
+			b.Run(fmt.Sprintf("%s/%d", strings.ReplaceAll(w.name, " ", "-"), conns), func(b *testing.B) {
+				base := load(b, floor, conns, request(b, floor, w.method, w.floor, w.body))
+				got := load(b, product, conns, request(b, product, w.method, w.path+"?api-version=7.6", w.body))
+				ratio := got.cpu / base.cpu
 				b.ReportMetric(got.perSecond, "req/s")
-				b.ReportMetric(float64(got.p50.Microseconds()), "p50-µs")
-				b.ReportMetric(float64(got.p99.Microseconds()), "p99-µs")
 				b.ReportMetric(got.cpu*1e6, "server-µs/req")
-				if base.cpu > 0 {
-					b.ReportMetric(got.cpu/base.cpu, "×floor")
+				b.ReportMetric(ratio, "×floor")
+				most := ""
+				if w.most > 0 {
+					most = fmt.Sprint(w.most)
 				}
-				b.ReportMetric(product.memory(b), "MiB")
+				fmt.Fprintf(table, "%s\t%d\t%.0f\t%d\t%d\t%.1f\t%.1f\t%.2f\t%s\t%.0f\t\n", w.name, conns, got.perSecond,
+					got.p50.Microseconds(), got.p99.Microseconds(), got.cpu*1e6, base.cpu*1e6, ratio, most, product.memory(b))
 			})
 		}
 	}
+	_ = table.Flush()
+}
+
+// BenchmarkMany compares get and list among a thousand secrets of ten vaults with the same
+// among very many: CHATELAINE_BENCH_MANY=10000×100 makes a million in ten thousand vaults.
+func BenchmarkMany(b *testing.B) {
+	many := os.Getenv("CHATELAINE_BENCH_MANY")
+	if many == "" {
+		many = "100×1000"
+	}
+	var vaults, secrets int
+	if _, err := fmt.Sscanf(many, "%d×%d", &vaults, &secrets); err != nil {
+		b.Fatalf("CHATELAINE_BENCH_MANY=%s: want vaults×secrets", many)
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "\nvaults\tsecrets\tready ms\tidle MiB\tget one µs\tget any µs\tlist 25 µs\tMiB\t")
+	for _, size := range [][2]int{{10, 100}, {vaults, secrets}} {
+		folder := b.TempDir()
+		fill := fmt.Sprintf("%s_FILL=%d×%d", role, size[0], size[1])
+		start(b, "product", folder, fill).stop()
+		s := start(b, "product", folder, role+"_FILL=")
+		idle := s.memory(b)
+		any := func() *http.Request {
+			path := fmt.Sprintf("/secrets/s%06d?api-version=7.6", rand.IntN(size[1]))
+			return request(b, s.in(rand.IntN(size[0])), http.MethodGet, path, "")()
+		}
+		list := func() *http.Request {
+			after := fmt.Sprintf("s%06d", rand.IntN(size[1]))
+			return request(b, s.in(rand.IntN(size[0])), http.MethodGet, "/secrets?api-version=7.6&$skiptoken="+skipToken(after), "")()
+		}
+		one := request(b, s.in(5), http.MethodGet, "/secrets/s000050?api-version=7.6", "")
+		load(b, s, 64, any) // every vault is opened once
+		gotOne, gotAny, gotList := load(b, s, 8, one), load(b, s, 8, any), load(b, s, 8, list)
+		fmt.Fprintf(table, "%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t%.0f\t\n", size[0], size[0]*size[1], s.Ready.Seconds()*1000, idle,
+			gotOne.cpu*1e6, gotAny.cpu*1e6, gotList.cpu*1e6, s.memory(b))
+		s.stop()
+	}
+	_ = table.Flush()
+}
+
+// in is the server with another vault before it.
+func (s server) in(vault int) server {
+	s.URL = strings.Replace(s.URL, "://default.", fmt.Sprintf("://v%05d.", vault), 1)
+	return s
 }
 
 // request makes requests of one kind.
@@ -68,8 +131,8 @@ func request(b *testing.B, s server, method, path, body string) func() *http.Req
 	}
 }
 
-// load sends n requests over a number of connections.
-func load(b *testing.B, s server, conns, n int, next func() *http.Request) result {
+// load sends requests over a number of connections for some seconds.
+func load(b *testing.B, s server, conns int, next func() *http.Request) result {
 	b.Helper()
 	clients := make([]*http.Client, conns)
 	for i := range clients {
@@ -79,18 +142,16 @@ func load(b *testing.B, s server, conns, n int, next func() *http.Request) resul
 		}
 		defer clients[i].CloseIdleConnections()
 	}
-	var left atomic.Int64
-	left.Store(int64(n))
 	took := make([][]time.Duration, conns)
 	errs := make([]error, conns)
 	before, begun := s.cpu(b), time.Now()
 	var wg sync.WaitGroup
 	for i, c := range clients {
 		wg.Go(func() {
-			for left.Add(-1) >= 0 && errs[i] == nil {
-				t := time.Now()
+			for t := begun; t.Sub(begun).Seconds() < seconds && errs[i] == nil; {
 				errs[i] = send(c, next())
-				took[i] = append(took[i], time.Since(t))
+				now := time.Now()
+				took[i], t = append(took[i], now.Sub(t)), now
 			}
 		})
 	}
@@ -102,7 +163,8 @@ func load(b *testing.B, s server, conns, n int, next func() *http.Request) resul
 		}
 	}
 	all := slices.Sorted(slices.Values(slices.Concat(took...)))
-	return result{perSecond: float64(n) / elapsed.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100], cpu: cpu / float64(n)}
+	n := float64(len(all))
+	return result{requests: len(all), perSecond: n / elapsed.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100], cpu: cpu / n}
 }
 
 func send(c *http.Client, r *http.Request) error {
@@ -118,4 +180,8 @@ func send(c *http.Client, r *http.Request) error {
 		return fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, res.Status)
 	}
 	return nil
+}
+
+func skipToken(after string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"NextMarker":"` + after + `","TargetLocation":0}`))
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group("audit", "The audit trail: who did what, chained and signed", governGroup, auditListCommand(), auditVerifyCommand())
+	return group("audit", "The audit trail: who did what, chained and signed", governGroup, auditListCommand(), auditExportCommand(), auditVerifyCommand())
 }
 
 // record is what the verbs read of one.

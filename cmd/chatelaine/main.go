@@ -66,7 +66,7 @@ Start with "chatelaine serve", then in another terminal: eval "$(chatelaine env)
 		certificateCommand(), lineageCommand(), requestCommand(), connectionCommand(),
 		vaultCommand(), objectCommand(),
 		authorityCommand(), profileCommand(), issueCommand(), revokeCommand(),
-		auditCommand(), accessCommand(), linkCommand(),
+		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(),
 	)
 	return c
 }

@@ -169,12 +169,13 @@ type noun string
 
 // The nouns.
 const (
-	aCampaign   noun = "campaign"
-	aConnection noun = "connection"
-	aLineage    noun = "lineage"
-	aPrincipal  noun = "principal"
-	aProfile    noun = "profile"
-	aVault      noun = "vault"
+	aCampaign     noun = "campaign"
+	aConnection   noun = "connection"
+	aLineage      noun = "lineage"
+	aPrincipal    noun = "principal"
+	aProfile      noun = "profile"
+	aSubscription noun = "subscription"
+	aVault        noun = "vault"
 )
 
 func (n noun) route() string { return "GET /" + string(n) + "s" }

@@ -33,8 +33,7 @@ const (
 )
 
 // Azure's roles for what a vault holds, with Azure's names, ids and data actions
-// (contract: azure-key-vault.md §2.7). Its roles without data actions, such as Key Vault
-// Contributor, belong to Azure's own resource manager and are left out.
+// (contract: azure-key-vault.md §2.7).
 var vaultRoles = []Role{
 	{
 		ID: KeyVaultAdministratorRole, Name: "Key Vault Administrator",
@@ -89,6 +88,21 @@ var vaultRoles = []Role{
 	},
 }
 
+// Azure's roles for vaults themselves, with Azure's names and ids. Key Vault Contributor
+// cannot change access policies here: that would be a way to what the vaults hold.
+var managementRoles = []Role{
+	{
+		ID: "f25e0fa2-a7c8-4377-a976-54943a77a395", Name: "Key Vault Contributor",
+		Description: "Makes, changes, deletes and recovers vaults. Neither reads what is in them nor says who may.",
+		Actions:     inControl("vaults/read", "vaults/write", "vaults/delete"),
+	},
+	{
+		ID: "a68e7c17-0ab2-4c09-9a58-125dae29748c", Name: "Key Vault Purge Operator",
+		Description: "Purges deleted vaults.",
+		Actions:     inControl("vaults/read", "vaults/purge"),
+	},
+}
+
 // Our roles for the control plane. None of them opens a vault, and whoever asks for a
 // certificate is not the one who approves it.
 var controlRoles = []Role{
@@ -119,7 +133,7 @@ var controlRoles = []Role{
 		ID: "583f4640-8f32-490a-9cc8-e03fabf1c873", Name: "Approver",
 		Description: "Approves and declines what others ask for.",
 		Actions: inControl("certificates/read", "endpoints/read", "findings/read", "lineages/read", "deployments/read",
-			"profiles/read", "authorities/read", "requests/read", "requests/approve"),
+			"profiles/read", "authorities/read", "requests/read", "requests/approve", "exports/read", "exports/approve"),
 	},
 	{
 		ID: "317600d0-10b2-4c77-b691-ee81d2349e22", Name: "Auditor",
@@ -129,7 +143,7 @@ var controlRoles = []Role{
 }
 
 // Roles returns every role, Azure's first.
-func Roles() []Role { return slices.Concat(vaultRoles, controlRoles) }
+func Roles() []Role { return slices.Concat(vaultRoles, managementRoles, controlRoles) }
 
 // FindRole returns the role with the id or name, in any case.
 func FindRole(idOrName string) (Role, error) {

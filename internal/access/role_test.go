@@ -30,7 +30,8 @@ var matrix = map[string]string{
 	"Key Vault Secrets Officer": `secrets/getSecret/action secrets/setSecret/action secrets/readMetadata/action secrets/update/action
 		secrets/backup/action secrets/restore/action secrets/recover/action secrets/purge/action secrets/delete`,
 	"Key Vault Secrets User": `secrets/getSecret/action secrets/readMetadata/action`,
-	"Administrator":          ``, "Operator": ``, "Subscriber": ``, "Requester": ``, "Approver": ``, "Auditor": ``,
+	"Key Vault Contributor":  ``, "Key Vault Purge Operator": ``,
+	"Administrator": ``, "Operator": ``, "Subscriber": ``, "Requester": ``, "Approver": ``, "Auditor": ``,
 }
 
 func TestVaultRolesAllowWhatAzureSays(t *testing.T) {
@@ -72,16 +73,18 @@ func TestControlRolesKeepDutiesApart(t *testing.T) {
 		{"authorities/read", "Administrator Operator Requester Approver Auditor"},
 		{"authorities/write", "Administrator"},
 		{"profiles/write", "Administrator"},
-		{"vaults/read", "Administrator Operator Auditor"},
+		{"vaults/read", "Key-Vault-Contributor Key-Vault-Purge-Operator Administrator Operator Auditor"},
+		{"vaults/delete", "Key-Vault-Contributor Administrator"},
+		{"vaults/purge", "Key-Vault-Purge-Operator Administrator"},
 		{"subscriptions/read", "Administrator Operator Subscriber Auditor"},
 		{"subscriptions/write", "Administrator Subscriber"},
-		{"vaults/write", "Administrator"},
+		{"vaults/write", "Key-Vault-Contributor Administrator"},
 		{"audit/read", "Administrator Auditor"},
 		{"access/read", "Administrator Auditor"},
 		{"access/write", "Administrator"},
 	} {
 		for _, r := range Roles() {
-			want := slices.Contains(strings.Fields(c.roles), r.Name)
+			want := slices.Contains(strings.Fields(c.roles), strings.ReplaceAll(r.Name, " ", "-"))
 			if r.Allows(Action(ControlPrefix+c.action)) != want {
 				t.Errorf("%s × %s: want %v", r.Name, c.action, want)
 			}

@@ -102,6 +102,7 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 		return a, err
 	}
 	a.doors.ready.Store(true)
+	a.keystore.Start()
 	return a, nil
 }
 
@@ -114,6 +115,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, func(ctx context.Context, _ retentionSweep) error { return a.sweeper.Sweep(ctx) })
 	job.Handle(a.jobs, a.agenda.HandleDue)
 	job.Handle(a.jobs, a.handleRebuildAgenda)
+	job.Handle(a.jobs, a.mail.HandleSend)
 	job.Handle(a.jobs, a.HSMBackups.HandleRun)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
 	job.Handle(a.jobs, a.Requests.HandleRun)
@@ -187,6 +189,9 @@ func (a *App) Close() error {
 	var errs []error
 	if a.doors != nil {
 		errs = append(errs, a.doors.close(ctx))
+	}
+	if a.vaultFloor != nil {
+		a.keystore.Stop()
 	}
 	if a.Subscriptions != nil {
 		a.Subscriptions.Stop()

@@ -238,5 +238,6 @@ func (a *App) Audit() AuditReader {
 // AuditReader reads and verifies the audit trail.
 type AuditReader interface {
 	List(ctx context.Context, c access.Caller, q audit.Query) ([]audit.Record, error)
+	Export(ctx context.Context, c access.Caller, after int64, q audit.Query) ([]audit.Record, int64, error)
 	Verify(ctx context.Context, c access.Caller) (audit.Report, error)
 }

@@ -21,6 +21,7 @@ import (
 	hsmDoor "chatelaine.dev/internal/serve/keyvault/hsm"
 	issuerDoor "chatelaine.dev/internal/serve/keyvault/issuers"
 	keyDoor "chatelaine.dev/internal/serve/keyvault/keys"
+	randomDoor "chatelaine.dev/internal/serve/keyvault/random"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/serve/status"
@@ -46,8 +47,12 @@ type doors struct {
 
 // KeyVaultOperations are the routes of the Key Vault front door.
 func (a *App) KeyVaultOperations() []wire.Operation {
-	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation}), certificateDoor.Operations(a.Certificates),
+	return slices.Concat(secretDoor.Operations(a.Secrets), keyDoor.Operations(a.keyServices()), randomDoor.Operations(a.Keys), certificateDoor.Operations(a.Certificates),
 		issuerDoor.Operations(a.Issuers), contactDoor.Operations(a.Contacts))
+}
+
+func (a *App) keyServices() keyDoor.Services {
+	return keyDoor.Services{Keys: a.Keys, Rotation: a.Rotation, Release: a.Release, Evidence: a.Evidence}
 }
 
 // ManagedHSMOperations are the routes that only a Managed HSM has.

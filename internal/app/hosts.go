@@ -2,17 +2,29 @@ package app
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
 	"time"
 
+	jose "github.com/go-jose/go-jose/v4"
+
+	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/vault/seal"
 )
 
@@ -20,6 +32,7 @@ import (
 // one that names it alone: Node refuses a wildcard below localhost (contract §2.1.1).
 type hosts struct {
 	domain string
+	kind   string // begins the names in the chest: "tls/"
 	chest  *seal.Chest
 	// issue makes a certificate for names with our own authority.
 	issue func(ctx context.Context, names ...string) (tls.Certificate, error)
@@ -89,7 +102,7 @@ type pair struct {
 
 // load returns the certificate that is kept; fault.NotFound if none is.
 func (h *hosts) load(ctx context.Context, host string) (*tls.Certificate, error) {
-	b, err := h.chest.Get(ctx, "tls/"+host)
+	b, err := h.chest.Get(ctx, h.kind+host)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +135,7 @@ func (h *hosts) make(ctx context.Context, host string) (*tls.Certificate, error)
 	if err != nil {
 		return nil, err
 	}
-	return &c, h.chest.Put(ctx, "tls/"+host, b)
+	return &c, h.chest.Put(ctx, h.kind+host, b)
 }
 
 // certificatePEM writes certificates as PEM.
@@ -138,4 +151,75 @@ func certificatePEM(ders ...[]byte) []byte {
 func portOf(l net.Listener) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// statements signs what a vault states to the world: a released key, and what protects a
+// key. Each vault has a key for it, whose certificate names the vault's host and comes
+// from our own authority. Microsoft's clients want an RSA key, and the root in the chain.
+// The authority is opened after the vaults, so it is looked for at the first use.
+type statements struct{ app *App }
+
+// openSigners opens the keeper of the keys that sign statements.
+func (f *pkiFloor) openSigners() *hosts {
+	return &hosts{
+		domain: f.hosts.domain, kind: "statement/", chest: f.hosts.chest, now: f.hosts.now, vault: f.hosts.vault,
+		kept: map[string]*tls.Certificate{}, issue: f.issueSigner,
+	}
+}
+
+func (s statements) certificate(ctx context.Context, vault string) (*tls.Certificate, error) {
+	return s.app.signers.certificate(ctx, vault+"."+s.app.cfg.Domain)
+}
+
+// issueSigner makes a key in memory and its certificate.
+func (f *pkiFloor) issueSigner(ctx context.Context, names ...string) (tls.Certificate, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	made, err := f.Issuance.Issue(ctx, access.System("statements"), issuance.Request{
+		Profile: "tls-server", PublicKey: &key.PublicKey, Names: profile.Names{DNS: names},
+	})
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf, err := x509.ParseCertificate(made.DER)
+	return tls.Certificate{Certificate: append([][]byte{made.DER}, made.Chain...), PrivateKey: key, Leaf: leaf}, err
+}
+
+// Sign implements release.Signer and evidence.Signer.
+func (s statements) Sign(ctx context.Context, vault string, payload []byte) (string, error) {
+	c, err := s.certificate(ctx, vault)
+	if err != nil {
+		return "", err
+	}
+	key, ok := c.PrivateKey.(crypto.Signer)
+	if !ok {
+		return "", errors.New("the key that signs statements does not sign")
+	}
+	chain := make([]string, 0, len(c.Certificate))
+	for _, der := range c.Certificate {
+		chain = append(chain, base64.StdEncoding.EncodeToString(der)) // RFC 7515 section 4.1.6
+	}
+	sum := sha256.Sum256(c.Certificate[0])
+	o := (&jose.SignerOptions{}).WithHeader("x5c", chain).WithHeader("x5t#S256", base64.RawURLEncoding.EncodeToString(sum[:])).
+		WithHeader("kid", hex.EncodeToString(sum[:])).WithType("JWT")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key}}, o)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
+}
+
+// Certificates implements evidence.Signer: the chain of what signs, in PEM.
+func (s statements) Certificates(ctx context.Context, vault string) ([]byte, error) {
+	c, err := s.certificate(ctx, vault)
+	if err != nil {
+		return nil, err
+	}
+	return certificatePEM(c.Certificate...), nil
 }

@@ -21,6 +21,7 @@ type pkiFloor struct {
 	Revocation  *revocation.Service
 	profiles    profile.Set
 	hosts       *hosts
+	signers     *hosts // of statements
 }
 
 // The authorities that a first start makes.
@@ -74,7 +75,7 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 		return nil, err
 	}
 	f.hosts = &hosts{
-		domain: a.cfg.Domain, chest: chest, now: a.now, kept: map[string]*tls.Certificate{},
+		domain: a.cfg.Domain, kind: "tls/", chest: chest, now: a.now, kept: map[string]*tls.Certificate{},
 		issue: func(ctx context.Context, names ...string) (tls.Certificate, error) {
 			return f.Issuance.Host(ctx, access.System("tls"), names...)
 		},
@@ -83,6 +84,7 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 			return err == nil
 		},
 	}
+	f.signers = f.openSigners()
 	return f, nil
 }
 

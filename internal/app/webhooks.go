@@ -60,10 +60,17 @@ func (a *App) absoluteSource(source string, l listeners) string {
 	return a.base(a.cfg.Domain, l) + source
 }
 
-// resourceID is a vault as Azure's resource manager names it.
+// resourceID is a vault as Azure's resource manager names it; "" is the group of all.
 func (a *App) resourceID(vault string) string {
-	return "/subscriptions/" + a.Directory.Tenant() + "/resourceGroups/chatelaine/providers/Microsoft.KeyVault/vaults/" + vault
+	group := "/subscriptions/" + a.Directory.Tenant() + "/resourceGroups/chatelaine"
+	if vault == "" {
+		return group
+	}
+	return group + "/providers/Microsoft.KeyVault/vaults/" + vault
 }
+
+// address is where a vault is reached.
+func (a *App) address(vault string) string { return a.base(vault+"."+a.cfg.Domain, a.listeners) }
 
 // webhookTransport reaches public addresses and what the operator allows. It uses no
 // proxy: there the proxy would choose the address, and nobody would look at it.

@@ -34,6 +34,7 @@ const (
 	Version     Field = "version"    // version of a vault object
 	Algorithm   Field = "algorithm"  // algorithm of a key operation
 	KeyType     Field = "keyType"    // type and size of a key
+	Exchange    Field = "exchange"   // key exchange key under which a key came, name/version
 	APIVersion  Field = "apiVersion" // the protocol version that the client asked for
 	Serial      Field = "serial"     // serial of a certificate, hex
 	Fingerprint Field = "sha256"     // SHA-256 of a certificate, hex
@@ -60,6 +61,7 @@ const (
 	Owner       Field = "owner"      // team that answers for it
 
 	Permissions Field = "permissions" // what an access policy allows
+	Digest      Field = "digest"      // SHA-256 of what was asked for and approved
 )
 
 // Record is one line of the trail.

@@ -58,11 +58,11 @@ const (
 
 // fields is the allow-list behind Field.
 var fields = map[Field]bool{
-	Version: true, Algorithm: true, KeyType: true, APIVersion: true, Serial: true, Fingerprint: true,
+	Version: true, Algorithm: true, KeyType: true, Exchange: true, APIVersion: true, Serial: true, Fingerprint: true,
 	Profile: true, Issuer: true, Subject: true, Role: true, Scope: true, Assignee: true, Request: true,
 	Lineage: true, Step: true, Target: true, Endpoint: true, Run: true, Count: true, Reason: true,
 	Connection: true, Number: true, Action: true, Audience: true, Grant: true, Policy: true, Owner: true,
-	Permissions: true,
+	Permissions: true, Digest: true,
 }
 
 // check refuses details that are not on the list and cuts long values.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,8 +17,9 @@ import (
 )
 
 // Config is everything that can be set. Flags win over the environment (CHATELAINE_DATA,
-// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE), which wins over the YAML
-// file that CHATELAINE_CONFIG names, which wins over the defaults.
+// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE, CHATELAINE_STATUS,
+// CHATELAINE_SMTP_URL, CHATELAINE_SMTP_FROM), which wins over the YAML file that
+// CHATELAINE_CONFIG names, which wins over the defaults.
 type Config struct {
 	// Data is the folder for everything that is kept: database, root key, bootstrap
 	// credentials. Default ./data. It is made if missing, with mode 0700.
@@ -43,8 +45,14 @@ type Config struct {
 	// Limits widen what a vault takes. They are Azure's where they are left out.
 	Limits Limits `yaml:"limits"`
 
+	// Attestation says who is believed when a key is to be released.
+	Attestation Attestation `yaml:"attestation"`
+
 	// Webhooks bounds where subscriptions may send events.
 	Webhooks Webhooks `yaml:"webhooks"`
+
+	// SMTP is the server that takes mail.
+	SMTP SMTP `yaml:"smtp"`
 }
 
 // Limits are those of Key Vault's API that an operator may widen. A program that was
@@ -75,6 +83,27 @@ func (l Limits) check() error {
 	} {
 		if x.set != 0 && (x.set < x.azure || x.set > x.limit) {
 			return fmt.Errorf("limits.%s %d: want %d to %d, or nothing for %d", x.name, x.set, x.azure, x.limit, x.azure)
+		}
+	}
+	return nil
+}
+
+// Attestation says which attestation services the release policies of keys may name.
+type Attestation struct {
+	// Authorities are their URLs, such as https://sharedeus.eus.attest.azure.net. Without
+	// any, policies may name every service that has a public address. With some, they may
+	// name these and no others, and these may be inside: on private addresses, or here.
+	Authorities []string `yaml:"authorities"`
+
+	// Roots is a PEM file of CA certificates that they may have theirs from, beside those
+	// that the machine trusts.
+	Roots string `yaml:"roots"`
+}
+
+func (a Attestation) check() error {
+	for _, x := range a.Authorities {
+		if u, err := url.Parse(x); err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("attestation.authorities %q: want the https:// URL of an attestation service", x)
 		}
 	}
 	return nil
@@ -135,6 +164,7 @@ func Load(getenv func(string) string) (Config, error) {
 	for name, field := range map[string]*string{
 		"CHATELAINE_DATA": &c.Data, "CHATELAINE_LISTEN": &c.Listen, "CHATELAINE_DOMAIN": &c.Domain,
 		"CHATELAINE_DATABASE": &c.Database, "CHATELAINE_STATUS": &c.Status,
+		"CHATELAINE_SMTP_URL": &c.SMTP.URL, "CHATELAINE_SMTP_FROM": &c.SMTP.From,
 	} {
 		if v := getenv(name); v != "" {
 			*field = v
@@ -166,6 +196,12 @@ func (c *Config) Check() error {
 		}
 	}
 	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	if _, err := c.SMTP.Server(); err != nil {
+		return err
+	}
+	if err := c.Attestation.check(); err != nil {
 		return err
 	}
 	_, err := c.Webhooks.Networks()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 
@@ -127,6 +128,7 @@ func (d *DB) enqueue(c *change) (leads bool, err error) {
 // commitNext runs the waiting changes, the leader's among them, in one commit, and passes
 // the lead to the first of those that have come meanwhile.
 func (d *DB) commitNext(leader *change) {
+	runtime.Gosched() // who is about to come, comes along: a commit costs the same for one and for many
 	d.mu.Lock()
 	n := min(len(d.waiting), maxBatch)
 	changes := slices.Clone(d.waiting[:n])

@@ -23,7 +23,7 @@ type Change struct {
 	PurgeProtection *bool             // only on
 	PolicyMode      *bool
 	Policies        *[]settings.Policy // replaces all of them
-	Network         *settings.Network
+	Network         *settings.NetworkChange
 	Premium         *bool
 
 	Deployment, DiskEncryption, TemplateDeployment *bool // for services of Azure's; kept and returned
@@ -45,12 +45,16 @@ func (ch Change) apply(s *object.Settings) error {
 	set(&s.PurgeProtection, ch.PurgeProtection)
 	set(&s.PolicyMode, ch.PolicyMode)
 	set(&s.Policies, ch.Policies)
-	set(&s.Network, ch.Network)
 	set(&s.Premium, ch.Premium)
 	set(&s.Enabled.Deployment, ch.Deployment)
 	set(&s.Enabled.DiskEncryption, ch.DiskEncryption)
 	set(&s.Enabled.TemplateDeployment, ch.TemplateDeployment)
-	return nil
+	if ch.Network == nil {
+		return nil
+	}
+	var err error
+	s.Network, err = ch.Network.Apply(s.Network)
+	return err
 }
 
 func set[T any](field *T, value *T) {
@@ -90,6 +94,9 @@ type PolicyOperation func(list, these []settings.Policy) ([]settings.Policy, err
 
 // SetPolicies changes the access policies of a vault: op is settings.Add, Replace or Remove.
 func (s *Service) SetPolicies(ctx context.Context, c access.Caller, name string, op PolicyOperation, these []settings.Policy) (*object.Vault, error) {
+	if err := s.authorize(ctx, c, access.WriteAccess, name, "VaultPatch"); err != nil {
+		return nil, err
+	}
 	return s.edit(ctx, c, "VaultPatch", name, func(set *object.Settings) (err error) {
 		set.Policies, err = op(set.Policies, these)
 		return err

@@ -119,7 +119,7 @@ func TestSettingsHoldAtOnceAndAfterARestart(t *testing.T) {
 
 		v, err := w.Service.Update(ctx, w.Caller, "Payroll", vault.Change{
 			Tags: map[string]string{"env": "prod"}, PurgeProtection: on(true), Premium: on(true), Deployment: on(true),
-			Network: &settings.Network{DefaultAction: "Allow", IPRules: []string{"10.0.0.1"}},
+			Network: &settings.NetworkChange{DefaultAction: on("Allow"), IPRules: &[]string{"10.0.0.1"}},
 		})
 		w.must(t, err)
 		check := func(when string, s object.Settings) {
@@ -143,7 +143,7 @@ func TestSettingsHoldAtOnceAndAfterARestart(t *testing.T) {
 		for name, ch := range map[string]vault.Change{
 			"protection off":      {PurgeProtection: on(false)},
 			"another retention":   {RetentionDays: on(7)},
-			"a rule that is none": {Network: &settings.Network{IPRules: []string{"x"}}},
+			"a rule that is none": {Network: &settings.NetworkChange{AddIPRules: []string{"x"}}},
 			"too many tags":       {Tags: many(51)},
 		} {
 			if _, err := w.Service.Update(ctx, w.Caller, vaulttest.Vault, ch); !fault.Is(err, fault.Invalid) {
@@ -371,7 +371,7 @@ func TestClientFromElsewhereIsShutOut(t *testing.T) {
 		w := newWorld(t, db)
 		ctx := t.Context()
 		w.set(t, vaulttest.Vault, "db", "one")
-		_, err := w.Service.Update(ctx, w.Caller, vaulttest.Vault, vault.Change{Network: &settings.Network{DefaultAction: "Deny", IPRules: []string{"192.0.2.0/24"}}})
+		_, err := w.Service.Update(ctx, w.Caller, vaulttest.Vault, vault.Change{Network: &settings.NetworkChange{DefaultAction: on("Deny"), AddIPRules: []string{"192.0.2.0/24"}}})
 		w.must(t, err)
 		in, out := w.Caller, w.Caller
 		in.Address, out.Address = "192.0.2.7", "203.0.113.7"
@@ -387,7 +387,7 @@ func TestClientFromElsewhereIsShutOut(t *testing.T) {
 				t.Errorf("from outside, %s: %v", name, err)
 			}
 		}
-		if _, err := w.Service.Update(ctx, out, vaulttest.Vault, vault.Change{Network: &settings.Network{}}); err != nil {
+		if _, err := w.Service.Update(ctx, out, vaulttest.Vault, vault.Change{Network: &settings.NetworkChange{DefaultAction: on("Allow"), RemoveIPRules: []string{"192.0.2.9/24"}}}); err != nil {
 			t.Errorf("the rules are the vault's, not of its management: %v", err)
 		}
 		if got := w.secret(t, out, vaulttest.Vault, "db"); got != "one" {

@@ -26,6 +26,7 @@ import (
 	_ "modernc.org/sqlite" // tamper opens the server's database
 
 	"chatelaine.dev/internal/app/apptest"
+	"chatelaine.dev/internal/config"
 )
 
 const tree = "../.."
@@ -61,7 +62,7 @@ func TestVerbs(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: setup, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper, "secret": secret,
+			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper, "arrived": arrived, "secret": secret,
 		},
 	})
 }
@@ -70,7 +71,7 @@ func TestVerbs(t *testing.T) {
 func setup(e *testscript.Env) error {
 	t := e.T().(testing.TB)
 	shop := startShop(t, filepath.Join(e.WorkDir, "shop"))
-	p := apptest.Start(t)
+	p := apptest.Start(t, func(c *config.Config) { c.Webhooks = config.Webhooks{Allow: []string{"127.0.0.1"}, PlainHTTP: true} })
 	admin, err := os.ReadFile(filepath.Join(p.Data, "bootstrap", "admin.env"))
 	if err != nil {
 		return err
@@ -82,6 +83,9 @@ func setup(e *testscript.Env) error {
 	e.Values[product{}] = p
 	e.Setenv("DATA", p.Data)
 	e.Setenv("PORT", p.Port)
+	h, address := startHook(t, e.WorkDir)
+	e.Values[hookKey{}] = h
+	e.Setenv("HOOK", address)
 	e.Setenv("SHOP", shop.address)
 	e.Setenv("SHOP_FOLDER", shop.folder)
 	return nil

@@ -36,6 +36,8 @@ var bodies = map[string]string{
 	"createSignInLink":     `{"principal":"00000000-0000-4000-8000-000000000000"}`,
 	"createUser":           `{"name":"a","signIn":"a","password":"correct horse battery staple"}`,
 	"createVault":          `{}`,
+	"updateVault":          `{}`,
+	"setVaultPolicy":       `{"secrets":["get"]}`,
 	"setKeyVersionEnabled": `{"enabled":false}`, "setSecretVersionEnabled": `{"enabled":false}`, "setCertificateVersionEnabled": `{"enabled":false}`,
 	"createSubscription": `{"name":"a","endpoint":"https://127.0.0.1/"}`,
 	"redeliverLetters":   `{}`,

@@ -62,6 +62,10 @@ var needs = map[string]row{
 	"KeyWrap":         {"keys/wrap/action", wrap},
 	"KeyUnwrap":       {"keys/unwrap/action", wrap},
 	"KeyRotate":       {"keys/rotate/action", ""},
+	"KeyRelease":      {"keys/release/action", `{"target":"x"}`},
+
+	"KeyGetAttestation": {"keys/read", ""},
+	"KeyGetRandomBytes": {"keys/read", `{"count":1}`},
 
 	"KeyRotationPolicyGet": {"keyrotationpolicies/read", ""},
 	"KeyRotationPolicySet": {"keyrotationpolicies/write", `{"attributes":{"expiryTime":"P90D"}}`},

@@ -31,10 +31,13 @@ import (
 	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/lifecycledb"
 	"chatelaine.dev/internal/storage/pkidb"
+	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/issuer"
+	"chatelaine.dev/internal/vault/certificates/lifetime"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/seal"
 	"chatelaine.dev/internal/vault/secrets"
 	"chatelaine.dev/internal/vault/vaulttest"
@@ -48,6 +51,8 @@ type World struct {
 
 	Certificates *certificates.Service
 	Registered   *issuer.Service // issuers of the vault; whoever asks may register every profile
+	Agenda       *object.Agenda  // what is due to the vault's certificates
+	Mails        []lifetime.Mail // what was to be mailed, by all processes since the start
 	Issuance     *issuance.Service
 	Revocation   *revocation.Service
 	Inventory    *inventory.Service
@@ -110,6 +115,8 @@ func (w *World) Restart(t testing.TB) {
 	d.Transact = w.transact
 	w.Certificates = certificates.New(d, keys.New(d, keystore.NewSoftware()), secrets.New(d)).
 		With(enrollment.Registered{Requests: func() *enrollment.Service { return w.Requests }})
+	w.Agenda = object.NewAgenda(d, vaultdb.New(w.DB), slog.New(slog.DiscardHandler))
+	lifetime.New(d, w.Certificates, mails{w}).Handle(w.Agenda)
 	w.Registered = issuer.New(d, func(context.Context, access.Caller, string) error { return nil })
 	w.openPKI(t)
 	w.openInventory()
@@ -138,6 +145,14 @@ func (w *World) openPKI(t testing.TB) {
 	root, issuing := authority.Defaults("test.example")
 	_, err = w.authorities.Establish(t.Context(), access.System("test"), root, issuing)
 	must(t, err)
+}
+
+// mails keeps what is to be mailed.
+type mails struct{ w *World }
+
+func (m mails) Send(_ context.Context, x lifetime.Mail) error {
+	m.w.Mails = append(m.w.Mails, x)
+	return nil
 }
 
 // approvals asks the requests that are opened later.

@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/access/session"
 	"chatelaine.dev/internal/audit"
+	"chatelaine.dev/internal/audit/azure"
 	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/connection"
@@ -38,6 +39,7 @@ import (
 // AuditReader reads the audit trail for a caller who may.
 type AuditReader interface {
 	List(ctx context.Context, c access.Caller, q audit.Query) ([]audit.Record, error)
+	Export(ctx context.Context, c access.Caller, after int64, q audit.Query) ([]audit.Record, int64, error)
 	Verify(ctx context.Context, c access.Caller) (audit.Report, error)
 }
 
@@ -67,6 +69,7 @@ type Deps struct {
 	Sessions     *session.Service
 
 	Subscriptions *subscription.Service
+	Places        azure.Places // with Audit
 }
 
 // door serves the operations.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
@@ -49,6 +50,11 @@ func (q ImportRequest) read() (pfx.Bundle, string, error) {
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return pfx.Bundle{}, "", fault.New(fault.Invalid, "BadParameter", "The parameter value is neither PEM text nor PKCS#12 in base64.")
+	}
+	const sequence = '0'                                              // with which PKCS#12 in DER begins
+	if len(der) > 0 && der[0] != sequence && pfx.IsPEM(string(der)) { // as Microsoft's older client for Python sends PEM
+		b, err := pfx.DecodePEM(der, string(q.Password))
+		return b, policy.PEM, err
 	}
 	b, err := pfx.Decode(der, string(q.Password))
 	return b, policy.PKCS12, err
@@ -135,6 +141,7 @@ func (s *Service) bring(ctx context.Context, n creation, q ImportRequest, with c
 				return errInProgress()
 			}
 			st.Policy = d.policy.Stamp(st.Policy, s.shelf.Now())
+			st.Failures, st.Again = 0, time.Time{}
 			return nil
 		})
 		if err != nil {

@@ -45,6 +45,7 @@ func TestImportedCertificateComesBackWithItsKeyAndChain(t *testing.T) {
 		"pem":             {certificates.ImportRequest{Value: certificates.Encoded(text)}, policy.PEM, b.Certificates[1]},
 		"pem as it is":    {certificates.ImportRequest{Value: certificates.Encoded(text), PreserveOrder: true}, policy.PEM, issuer.cert},
 		"pkcs12":          {certificates.ImportRequest{Value: certificates.Encoded(base64.StdEncoding.EncodeToString(der))}, policy.PKCS12, b.Certificates[1]},
+		"pem in base64":   {certificates.ImportRequest{Value: certificates.Encoded(base64.StdEncoding.EncodeToString(text))}, policy.PEM, b.Certificates[1]},
 		"bundle":          {certificates.ImportRequest{Bundle: b}, policy.PKCS12, b.Certificates[1]},
 		"pem into pkcs12": {certificates.ImportRequest{Value: certificates.Encoded(text), Policy: &policy.Policy{Secret: &policy.Secret{ContentType: policy.PKCS12}}}, policy.PKCS12, b.Certificates[1]},
 	} {

@@ -56,37 +56,40 @@ var (
 func (x *Exposure) said() bool { return x.Exportable != nil || x.Policy != nil }
 
 // prepare checks what a request says against the key as it is, if there is one, and asks
-// for the authorities of its policy. It may take seconds, and belongs before the
-// transaction, which calls apply.
-func (s *Service) prepare(ctx context.Context, v *object.Vault, r object.Ref, x *Exposure) error {
-	if !x.said() {
-		return nil
-	}
+// for the authorities of its policy. It returns whether the key may leave. It may take
+// seconds, and belongs before the transaction, which calls apply.
+func (s *Service) prepare(ctx context.Context, v *object.Vault, r object.Ref, x *Exposure) (exportable bool, err error) {
 	var h object.Head
 	e, err := v.Read(ctx, object.Keys, r.Name, "")
 	if err == nil {
 		h = e.Head
 	} else if !fault.Is(err, fault.NotFound) {
-		return err
+		return false, err
 	}
 	if x.Policy != nil && r.Version != "" {
-		return errOfVersion
+		return false, errOfVersion
 	}
 	if err := x.parse(h); err != nil {
-		return err
+		return false, err
 	}
-	if err := x.apply(&h); err != nil || x.Policy == nil {
-		return err
+	if x.said() {
+		if err := x.apply(&h); err != nil {
+			return false, err
+		}
+	}
+	extra, err := ExtraOf(h)
+	if err != nil || x.Policy == nil {
+		return extra.Exportable, err
 	}
 	if s.Authorities == nil {
-		return fault.New(fault.Unavailable, "", "No attestation service can be asked here; keys cannot be released.")
+		return false, fault.New(fault.Unavailable, "", "No attestation service can be asked here; keys cannot be released.")
 	}
 	for _, a := range x.parsed.Authorities {
 		if err := s.Authorities.Check(ctx, a.URL); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return extra.Exportable, nil
 }
 
 // parse reads the policy. What cannot replace an immutable one is not even looked at.

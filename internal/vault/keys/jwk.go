@@ -54,6 +54,8 @@ type PrivateJWK struct {
 	QI   Bytes `json:"qi,omitempty"`
 	K    Bytes `json:"k,omitempty"`    // oct
 	Priv Bytes `json:"priv,omitempty"` // AKP
+
+	Transfer transferBytes `json:"key_hsm,omitempty"` // a transfer blob instead of all the parts
 }
 
 const hidden = "[private key]"

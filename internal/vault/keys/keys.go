@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 
 	"chatelaine.dev/internal/access"
-	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -45,6 +44,7 @@ func New(d object.Deps, store keystore.Keystore) *Service {
 		unwrap:               "keys/unwrap/action",
 		encrypt:              "keys/encrypt/action",
 		decrypt:              "keys/decrypt/action",
+		randomBytes:          "keys/read",
 		object.Get:           "keys/read",
 		object.Update:        "keys/update/action",
 		object.Delete:        "keys/delete",
@@ -74,11 +74,11 @@ type CreateRequest struct {
 
 // Create makes a key and adds it as a version, and the object if it is new.
 func (s *Service) Create(ctx context.Context, c access.Caller, r object.Ref, q CreateRequest) (object.Entry, error) {
-	return s.add(ctx, c, addition{create, r, q.Attributes, q.Exposure}, func() (Made, error) {
+	return s.add(ctx, c, addition{create, r, q.Attributes, q.Exposure}, func(_ *object.Vault, exportable bool) (Made, error) {
 		if q.Exponent != 0 && q.Exponent != 65537 {
 			return Made{}, fault.New(fault.Invalid, "BadParameter", "The public_exponent %d is not supported; use 65537 or leave it out.", q.Exponent)
 		}
-		return s.Make(ctx, Wanted{Type: q.Type, Bits: q.Bits, Curve: q.Curve, Algorithm: q.Algorithm, Ops: q.Ops})
+		return s.Make(ctx, Wanted{Type: q.Type, Bits: q.Bits, Curve: q.Curve, Algorithm: q.Algorithm, Ops: q.Ops, Exportable: exportable})
 	})
 }
 
@@ -91,18 +91,22 @@ type ImportRequest struct {
 }
 
 // Import checks a key from outside and adds it as a version, and the object if it is new.
-// Without a private part, it is a key for verify, encrypt and wrapKey alone.
+// Without a private part, it is a key for verify, encrypt and wrapKey alone; with a
+// transfer blob, it is what is in there.
 func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q ImportRequest) (object.Entry, error) {
-	return s.add(ctx, c, addition{importing, r, q.Attributes, q.Exposure}, func() (Made, error) {
+	return s.add(ctx, c, addition{importing, r, q.Attributes, q.Exposure}, func(v *object.Vault, exportable bool) (Made, error) {
+		hsm := q.HSM || string(keyType(q.Key.Type)) != q.Key.Type
+		if len(q.Key.Transfer) > 0 {
+			return s.receive(ctx, v, q.Key, exportable)
+		}
 		key, pub, err := q.Key.read()
 		if err != nil {
 			return Made{}, err
 		}
-		hsm := q.HSM || string(keyType(q.Key.Type)) != q.Key.Type
 		if key == nil {
 			return s.bringPublic(pub, hsm, q.Key.Ops)
 		}
-		return s.Bring(ctx, key, hsm, q.Key.Ops)
+		return s.bring(ctx, key, hsm, exportable, q.Key.Ops)
 	})
 }
 
@@ -114,8 +118,8 @@ type addition struct {
 	exposure   Exposure
 }
 
-// add authorises, has a key made, and stores it.
-func (s *Service) add(ctx context.Context, c access.Caller, a addition, obtain func() (Made, error)) (e object.Entry, err error) {
+// add authorises, has a key made, and stores it. obtain is told whether the key may leave.
+func (s *Service) add(ctx context.Context, c access.Caller, a addition, obtain func(v *object.Vault, exportable bool) (Made, error)) (e object.Entry, err error) {
 	r := a.ref
 	err = s.Call(ctx, c, a.op, r, func(v *object.Vault) error {
 		if err := object.CheckName(r.Name); err != nil {
@@ -124,10 +128,11 @@ func (s *Service) add(ctx context.Context, c access.Caller, a addition, obtain f
 		if err := a.attributes.Check(s.Limits); err != nil {
 			return err
 		}
-		if err := s.prepare(ctx, v, r, &a.exposure); err != nil {
+		exportable, err := s.prepare(ctx, v, r, &a.exposure)
+		if err != nil {
 			return err
 		}
-		m, err := obtain()
+		m, err := obtain(v, exportable)
 		if err != nil {
 			return err
 		}
@@ -143,7 +148,7 @@ func (s *Service) add(ctx context.Context, c access.Caller, a addition, obtain f
 			if err := s.Announce(ctx, "NewVersionCreated", e); err != nil {
 				return err
 			}
-			return s.Done(ctx, c, a.op, object.Ref{Vault: r.Vault, Name: r.Name, Version: x.ID}, map[audit.Field]string{audit.KeyType: m.Spec.String()})
+			return s.Done(ctx, c, a.op, object.Ref{Vault: r.Vault, Name: r.Name, Version: x.ID}, m.details())
 		})
 	})
 	return e, err
@@ -174,19 +179,19 @@ type UpdateRequest struct {
 // release policy of the key.
 func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q UpdateRequest) (e object.Entry, err error) {
 	if !q.Exposure.said() {
-		return s.Shelf.Update(ctx, c, r, q.Attributes, func(_ object.Head, x *object.Version) error { return q.edit(x) })
+		return s.Shelf.Update(ctx, c, r, q.Attributes, q.edit)
 	}
 	err = s.Call(ctx, c, object.Update, r, func(v *object.Vault) error {
 		if err := q.Attributes.Check(s.Limits); err != nil {
 			return err
 		}
-		if err := s.prepare(ctx, v, r, &q.Exposure); err != nil {
+		if _, err := s.prepare(ctx, v, r, &q.Exposure); err != nil {
 			return err
 		}
 		return s.Transact(ctx, func(ctx context.Context) error {
-			if _, err = v.Edit(ctx, object.Keys, r.Name, r.Version, func(_ object.Head, x *object.Version) error {
+			if _, err = v.Edit(ctx, object.Keys, r.Name, r.Version, func(h object.Head, x *object.Version) error {
 				q.Attributes.Apply(x)
-				return q.edit(x)
+				return q.edit(h, x)
 			}); err != nil {
 				return err
 			}
@@ -203,9 +208,13 @@ func (s *Service) Update(ctx context.Context, c access.Caller, r object.Ref, q U
 }
 
 // edit changes the operations of a version.
-func (q UpdateRequest) edit(x *object.Version) error {
+func (q UpdateRequest) edit(h object.Head, x *object.Version) error {
 	if q.Ops == nil {
 		return nil
+	}
+	extra, err := ExtraOf(h)
+	if err != nil {
+		return err
 	}
 	b, err := bodyOf(*x)
 	if err != nil {
@@ -215,6 +224,7 @@ func (q UpdateRequest) edit(x *object.Version) error {
 	if err != nil {
 		return err
 	}
+	n.exportable = extra.Exportable
 	if b.Ops, err = n.change(b.Ops, q.Ops); err != nil {
 		return err
 	}

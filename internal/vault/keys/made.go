@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 
+	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/object"
@@ -22,6 +23,16 @@ type Made struct {
 	store    string
 	material keystore.Material
 	exposure *Exposure // what was said about letting it leave; nil for nothing
+	exchange string    // the key under which it came; empty for none
+}
+
+// details are those of its record.
+func (m Made) details() map[audit.Field]string {
+	d := map[audit.Field]string{audit.KeyType: m.Spec.String()}
+	if m.exchange != "" {
+		d[audit.Exchange] = m.exchange
+	}
+	return d
 }
 
 // Format shows the type only.
@@ -92,6 +103,8 @@ type Wanted struct {
 	Curve     string      // EC; "" for P-256
 	Algorithm string      // AKP
 	Ops       []Operation // nil for the defaults of the type
+
+	Exportable bool // it may have the operation export
 }
 
 // Make makes a key. Nothing is authorised, stored or recorded here.
@@ -100,7 +113,7 @@ func (s *Service) Make(ctx context.Context, w Wanted) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	n := nature{kty: w.Type, spec: f.wanted(w)}
+	n := nature{kty: w.Type, spec: f.wanted(w), exportable: w.Exportable}
 	if err := n.spec.Check(); err != nil {
 		return Made{}, err
 	}
@@ -118,11 +131,16 @@ func (s *Service) Make(ctx context.Context, w Wanted) (Made, error) {
 // Bring takes a key from outside, as Make makes one. The type is the key's own; hsm adds
 // "-HSM" to its name.
 func (s *Service) Bring(ctx context.Context, key crypto.PrivateKey, hsm bool, ops []Operation) (Made, error) {
+	return s.bring(ctx, key, hsm, false, ops)
+}
+
+func (s *Service) bring(ctx context.Context, key crypto.PrivateKey, hsm, exportable bool, ops []Operation) (Made, error) {
 	spec, err := keystore.SpecOfKey(key)
 	if err != nil {
 		return Made{}, err
 	}
 	n := natureOf(spec, hsm)
+	n.exportable = exportable
 	if ops, err = n.allow(ops); err != nil {
 		return Made{}, err
 	}
@@ -228,4 +246,19 @@ func (s *Service) append(ctx context.Context, v *object.Vault, name string, x ob
 		x.Body, err = m.body()
 		return err
 	})
+}
+
+// Attest returns what the keystore of a version proves about it; ok is false where it
+// proves nothing.
+func (s *Service) Attest(ctx context.Context, x object.Version) (a keystore.Attestation, ok bool, err error) {
+	attester, ok := s.store.(keystore.Attester)
+	if !ok {
+		return a, false, nil
+	}
+	b, err := bodyOf(x)
+	if err != nil || b.Store != s.store.Name() {
+		return a, false, err
+	}
+	a, err = attester.Attest(ctx, b.Material)
+	return a, true, err
 }

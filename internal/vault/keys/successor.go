@@ -8,8 +8,12 @@ import (
 
 // Successor makes a key like that of a version: of its type, size or curve, and
 // operations. It is slow, and belongs before the transaction.
-func (s *Service) Successor(ctx context.Context, x object.Version) (Made, error) {
-	b, err := bodyOf(x)
+func (s *Service) Successor(ctx context.Context, e object.Entry) (Made, error) {
+	extra, err := ExtraOf(e.Head)
+	if err != nil {
+		return Made{}, err
+	}
+	b, err := bodyOf(e.Version)
 	if err != nil {
 		return Made{}, err
 	}
@@ -20,7 +24,7 @@ func (s *Service) Successor(ctx context.Context, x object.Version) (Made, error)
 	if n.publicOnly {
 		return Made{}, errPublicOnly()
 	}
-	return s.Make(ctx, Wanted{Type: b.Type, Bits: n.spec.Bits, Curve: n.spec.Curve, Algorithm: n.spec.Algorithm, Ops: b.Ops})
+	return s.Make(ctx, Wanted{Type: b.Type, Bits: n.spec.Bits, Curve: n.spec.Curve, Algorithm: n.spec.Algorithm, Ops: b.Ops, Exportable: extra.Exportable})
 }
 
 // Append writes a version of a key that belongs to no certificate, inside the transaction

@@ -192,29 +192,98 @@ func (s *Shelf) Restore(ctx context.Context, c access.Caller, vault string, blob
 }
 
 func (v *Vault) restore(ctx context.Context, s snapshot) (e Entry, err error) {
-	name := strings.ToLower(s.Head.Name)
 	err = v.change(ctx, func(t *turn) error {
-		was, err := v.find(ctx, s.Kind, name, "")
-		switch {
-		case err == nil && !was.Head.Deleted.IsZero():
-			return isDeleted(s.Kind, s.Head.Name)
-		case err == nil:
-			return fault.New(fault.Conflict, "Conflict", "There was a conflict restoring the %s %s: a %s of that name exists. Restore cannot be performed on a non-unique %s identifier.",
-				s.Kind.Noun(), s.Head.Name, s.Kind.Noun(), s.Kind.Noun())
-		case !fault.Is(err, fault.NotFound):
-			return err
-		}
-		for i, x := range s.Versions {
-			if err := t.put(ctx, Row{Kind: s.Kind, Name: name, Version: x.ID, Position: int64(i + 1)}, x, 0); err != nil {
+		a := arriving{turn: t, kind: s.Kind, name: strings.ToLower(s.Head.Name)}
+		for _, x := range s.Versions {
+			if err := a.version(ctx, x); err != nil {
 				return err
 			}
-			e.Version = x
 		}
-		e.Vault, e.Head = v, s.Head
-		if err := t.put(ctx, Row{Kind: s.Kind, Name: name, Position: int64(len(s.Versions))}, s.Head, 0); err != nil {
-			return err
-		}
-		return t.schedule(ctx, s.Kind, Entry{}, e)
+		e, err = a.head(ctx, s.Head)
+		return err
 	})
 	return e, err
+}
+
+// Arrival is an object, or a version of one, on its way into a vault from elsewhere.
+type Arrival struct {
+	Kind    Kind     `json:"kind"`
+	Name    string   `json:"name"`              // lower case
+	Version *Version `json:"version,omitempty"` // oldest first
+	Head    *Head    `json:"head,omitempty"`    // after its versions
+}
+
+// Bring adds objects with the ids and dates that they had elsewhere. next returns one
+// arrival after the other, the versions of an object before its head, and false after the
+// last. A name that exists, deleted or not, is fault.Conflict. It must run inside a
+// transaction, which fails as a whole.
+func (v *Vault) Bring(ctx context.Context, next func() (Arrival, bool, error)) error {
+	return v.change(ctx, func(t *turn) error {
+		a := arriving{turn: t}
+		for {
+			x, more, err := next()
+			if err != nil || !more {
+				return err
+			}
+			a.kind, a.name = x.Kind, x.Name
+			if x.Version != nil {
+				err = a.version(ctx, *x.Version)
+			} else {
+				_, err = a.head(ctx, *x.Head)
+				a = arriving{turn: t}
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// arriving is an object that is being written with its versions.
+type arriving struct {
+	*turn
+	kind   Kind
+	name   string // lower case
+	count  int64
+	latest Version
+}
+
+func (a *arriving) version(ctx context.Context, x Version) error {
+	if a.count == 0 {
+		if err := a.free(ctx); err != nil {
+			return err
+		}
+	}
+	a.count++
+	a.latest = x
+	return a.put(ctx, Row{Kind: a.kind, Name: a.name, Version: x.ID, Position: a.count}, x, 0)
+}
+
+func (a *arriving) head(ctx context.Context, h Head) (Entry, error) {
+	if a.count == 0 {
+		if err := a.free(ctx); err != nil {
+			return Entry{}, err
+		}
+	}
+	e := Entry{Vault: a.v, Head: h, Version: a.latest}
+	row := Row{Kind: a.kind, Name: a.name, Position: a.count, Deleted: !h.Deleted.IsZero(), Purge: h.Purge}
+	if err := a.put(ctx, row, h, 0); err != nil {
+		return e, err
+	}
+	return e, a.schedule(ctx, a.kind, Entry{}, e)
+}
+
+// free refuses a name that exists.
+func (a *arriving) free(ctx context.Context) error {
+	was, err := a.v.find(ctx, a.kind, a.name, "")
+	switch {
+	case err == nil && !was.Head.Deleted.IsZero():
+		return isDeleted(a.kind, a.name)
+	case err == nil:
+		return fault.New(fault.Conflict, "Conflict", "There was a conflict restoring the %s %s: a %s of that name exists. Restore cannot be performed on a non-unique %s identifier.",
+			a.kind.Noun(), a.name, a.kind.Noun(), a.kind.Noun())
+	case !fault.Is(err, fault.NotFound):
+		return err
+	}
+	return nil
 }

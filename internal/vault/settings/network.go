@@ -74,6 +74,44 @@ func (n Network) Check() (Network, error) {
 	return n, nil
 }
 
+// NetworkChange changes network rules; nil fields stay as they are.
+type NetworkChange struct {
+	Private             *bool
+	DefaultAction       *string
+	Bypass              *string
+	IPRules             *[]string // replaces all
+	AddIPRules          []string
+	RemoveIPRules       []string
+	VirtualNetworkRules *[]VirtualNetwork
+}
+
+// Apply returns n with the change, in the form that is kept.
+func (ch NetworkChange) Apply(n Network) (Network, error) {
+	if ch.Private != nil {
+		n.Private = *ch.Private
+	}
+	if ch.DefaultAction != nil {
+		n.DefaultAction = *ch.DefaultAction
+	}
+	if ch.Bypass != nil {
+		n.Bypass = *ch.Bypass
+	}
+	if ch.IPRules != nil {
+		n.IPRules = *ch.IPRules
+	}
+	if ch.VirtualNetworkRules != nil {
+		n.VirtualNetworkRules = *ch.VirtualNetworkRules
+	}
+	n.IPRules = slices.Concat(n.IPRules, ch.AddIPRules)
+	n, err := n.Check()
+	if err != nil {
+		return n, err
+	}
+	gone, err := Network{IPRules: ch.RemoveIPRules}.Check()
+	n.IPRules = slices.DeleteFunc(n.IPRules, func(r string) bool { return slices.Contains(gone.IPRules, r) })
+	return n, err
+}
+
 func oneOf(name, got string, want ...string) (string, error) {
 	if got == "" {
 		return "", nil

@@ -167,6 +167,21 @@ func TestNetworkRulesShutOutAllOthers(t *testing.T) {
 	}
 }
 
+func TestNetworkRulesAreChangedOneByOne(t *testing.T) {
+	have := settings.Network{DefaultAction: "Deny", Bypass: "None", IPRules: []string{"192.0.2.1/32", "10.0.0.0/8"}}
+	deny := "allow"
+	n, err := settings.NetworkChange{DefaultAction: &deny, AddIPRules: []string{"2001:db8::1"}, RemoveIPRules: []string{"10.9.9.9/8"}}.Apply(have)
+	if err != nil || n.DefaultAction != "Allow" || n.Bypass != "None" || strings.Join(n.IPRules, " ") != "192.0.2.1/32 2001:db8::1/128" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if len(have.IPRules) != 2 || have.IPRules[1] != "10.0.0.0/8" {
+		t.Errorf("the argument was changed: %q", have.IPRules)
+	}
+	if _, err := (settings.NetworkChange{RemoveIPRules: []string{"x"}}).Apply(have); !fault.Is(err, fault.Invalid) {
+		t.Errorf("taking away what is no rule: %v", err)
+	}
+}
+
 func BenchmarkAllow(b *testing.B) {
 	list := make([]settings.Policy, settings.MaxPolicies)
 	for i := range list {

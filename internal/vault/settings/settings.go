@@ -34,12 +34,27 @@ type Vault struct {
 	Policies   []Policy `json:"policies,omitempty"` // kept in either mode
 	Network    Network  `json:"network,omitzero"`
 
+	Export Export `json:"export,omitempty"` // what may leave, when two people want it
+
 	Tags     map[string]string `json:"tags,omitempty"`
 	Group    string            `json:"group,omitempty"`    // resource group, in the words of Azure Resource Manager
 	Location string            `json:"location,omitempty"` // as whoever created the vault has called its place
 	Premium  bool              `json:"premium,omitempty"`  // SKU; both have everything here
 	Enabled  EnabledFor        `json:"enabledFor,omitzero"`
 }
+
+// Export says what an export of a vault may take along.
+type Export string
+
+// The exports that there can be. Nothing leaves a vault of which nobody said otherwise.
+const (
+	ExportNothing     Export = ""
+	ExportWithoutKeys Export = "withoutKeys" // everything but the private halves of keys
+	ExportAll         Export = "all"
+)
+
+// Valid reports whether e is one of them.
+func (e Export) Valid() bool { return e == ExportNothing || e == ExportWithoutKeys || e == ExportAll }
 
 // EnabledFor are switches of Azure's for services of Azure's. They are kept and returned.
 type EnabledFor struct {

@@ -56,7 +56,9 @@ func New(t testing.TB, db *storage.DB) *Floor {
 		Caller: access.Caller{Principal: "00000000-0000-0000-0000-000000000001", Name: "tester", Address: "127.0.0.1"},
 	}
 	f.Trail = audit.New(audit.Config{Store: auditdb.New(db), Signer: signer, Now: f.Time})
-	f.Deps = object.Deps{Transact: db.Transact, Audit: f.Trail, Guard: f, Events: f, Now: f.Time}
+	f.Deps = object.Deps{Transact: db.Transact, Audit: f.Trail, Guard: f, Events: f, Now: f.Time,
+		Address: func(vault string) string { return "https://" + vault + ".example.com:8443" },
+	}
 	f.Reopen()
 	if err := db.Transact(t.Context(), func(ctx context.Context) error {
 		return f.Vaults.Create(ctx, Vault, object.Settings{RetentionDays: 90})

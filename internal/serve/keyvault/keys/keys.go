@@ -7,6 +7,8 @@ import (
 
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keys/evidence"
+	"chatelaine.dev/internal/vault/keys/release"
 	"chatelaine.dev/internal/vault/keys/rotation"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -15,11 +17,13 @@ import (
 type Services struct {
 	Keys     *keys.Service
 	Rotation *rotation.Service
+	Release  *release.Service
+	Evidence *evidence.Service
 }
 
 // Operations are the routes.
 func Operations(s Services) []wire.Operation {
-	d := door{s.Keys, s.Rotation}
+	d := door{s, s.Keys}
 	return []wire.Operation{
 		{Name: "KeyCreate", Method: "POST", Path: "/keys/{name}/create", Handle: d.create},
 		{Name: "KeyImport", Method: "PUT", Path: "/keys/{name}", Handle: d.importKey},
@@ -40,6 +44,8 @@ func Operations(s Services) []wire.Operation {
 		{Name: "KeyBackup", Method: "POST", Path: "/keys/{name}/backup", Handle: d.backup},
 		{Name: "KeyRestore", Method: "POST", Path: "/keys/restore", Handle: d.restore, MaxBody: wire.RestoreBody},
 		{Name: "KeyPurge", Method: "DELETE", Path: "/deletedkeys/{name}", Handle: d.purge},
+		{Name: "KeyRelease", Method: "POST", Path: "/keys/{name}/{version?}/release", Handle: d.release},
+		{Name: "KeyGetAttestation", Method: "GET", Path: "/keys/{name}/{version?}/attestation", Handle: d.attestation},
 		{Name: "KeyRotate", Method: "POST", Path: "/keys/{name}/rotate", Handle: d.rotate},
 		{Name: "KeyRotationPolicyGet", Method: "GET", Path: "/keys/{name}/rotationpolicy", Handle: d.getRotationPolicy},
 		{Name: "KeyRotationPolicySet", Method: "PUT", Path: "/keys/{name}/rotationpolicy", Handle: d.setRotationPolicy},
@@ -47,8 +53,8 @@ func Operations(s Services) []wire.Operation {
 }
 
 type door struct {
-	s        *keys.Service
-	rotation *rotation.Service
+	Services
+	s *keys.Service
 }
 
 // attributes are KeyAttributes.
@@ -57,6 +63,8 @@ type attributes struct {
 	Exportable  *bool  `json:"exportable,omitempty"`
 	HSMPlatform string `json:"hsmPlatform,omitempty"`
 	KeySize     int    `json:"key_size,omitempty"` // bits of a symmetric key
+
+	Attestation *keyAttestation `json:"attestation,omitempty"`
 }
 
 // set is what a client wants of a version; a may be nil.

@@ -8,6 +8,6 @@ import (
 
 // rotate is POST /keys/{name}/rotate: KeyBundle of the new version.
 func (d door) rotate(ctx context.Context, q *wire.Request) (wire.Response, error) {
-	e, err := d.rotation.Rotate(ctx, q.Caller, q.Ref())
+	e, err := d.Rotation.Rotate(ctx, q.Caller, q.Ref())
 	return answer(q, e, err)
 }

@@ -34,7 +34,7 @@ type lifetimeAction struct {
 
 // getRotationPolicy is GET /keys/{name}/rotationpolicy: KeyRotationPolicy.
 func (d door) getRotationPolicy(ctx context.Context, q *wire.Request) (wire.Response, error) {
-	p, h, err := d.rotation.Policy(ctx, q.Caller, q.Ref())
+	p, h, err := d.Rotation.Policy(ctx, q.Caller, q.Ref())
 	return answerPolicy(q, p, h, err)
 }
 
@@ -50,7 +50,7 @@ func (d door) setRotationPolicy(ctx context.Context, q *wire.Request) (wire.Resp
 			Type: a.Action.Type, AfterCreate: a.Trigger.TimeAfterCreate, BeforeExpiry: a.Trigger.TimeBeforeExpiry,
 		})
 	}
-	p, h, err := d.rotation.SetPolicy(ctx, q.Caller, q.Ref(), draft)
+	p, h, err := d.Rotation.SetPolicy(ctx, q.Caller, q.Ref(), draft)
 	return answerPolicy(q, p, h, err)
 }
 

@@ -43,7 +43,7 @@ func (a anyone) Authenticate(context.Context, string, string) (access.Caller, er
 }
 
 // Start serves the operations of one new vault.
-func Start(t *testing.T, operations func(object.Deps) []wire.Operation) http.Handler {
+func Start(t testing.TB, operations func(object.Deps) []wire.Operation) http.Handler {
 	t.Helper()
 	f := vaulttest.New(t, storagetest.SQLite(t))
 	return keyvault.New(keyvault.Deps{
@@ -161,7 +161,7 @@ type names struct {
 
 // differs are ids, folders of backups, and the fields that hold keys, signatures,
 // certificates and JSON as text.
-var differs = regexp.MustCompile(`\b[0-9a-f]{32}\b|\bmhsm-[0-9a-z-]+|"(value|transfer_key)": "\{(\\.|[^"\\])*"|"(csr|cer|x5t|value|iv|tag|n|x|y|pub)": "([0-9A-Za-z_+/=-]{16,}|-----BEGIN [^"]+)"`)
+var differs = regexp.MustCompile(`\b[0-9a-f]{32}\b|\bmhsm-[0-9a-z-]+|"(value|transfer_key)": "\{(\\.|[^"\\])*"|"(publicKeyAttestation|privateKeyAttestation|csr|cer|x5t|value|iv|tag|n|x|y|pub)": "([0-9A-Za-z_+/=-]{16,}|-----BEGIN [^"]+)"`)
 
 func (n *names) hide(text string) string {
 	return differs.ReplaceAllStringFunc(text, func(s string) string {

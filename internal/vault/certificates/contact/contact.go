@@ -4,6 +4,8 @@ package contact
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/mail"
@@ -144,4 +146,10 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, vault string) (li
 
 func counted(list []Contact) map[audit.Field]string {
 	return map[audit.Field]string{audit.Count: strconv.Itoa(len(list))}
+}
+
+// Key names a contact of a vault where its address shall not stand.
+func (c Contact) Key() string {
+	sum := sha256.Sum256([]byte(strings.ToLower(c.Email)))
+	return hex.EncodeToString(sum[:16])
 }

@@ -25,7 +25,7 @@ func engine() access.Caller { return access.System("key rotation") }
 // rotateIfDue is the handler of a key that is due to rotate. Where two nodes make a
 // successor for the same version, the one that settles the task keeps its own.
 func (s *Service) rotateIfDue(ctx context.Context, t object.Task) error {
-	made, err := s.keys.Successor(ctx, t.Version)
+	made, err := s.keys.Successor(ctx, t.Entry)
 	if err != nil {
 		return err
 	}

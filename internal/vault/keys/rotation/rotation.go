@@ -62,7 +62,7 @@ func (s *Service) Rotate(ctx context.Context, c access.Caller, r object.Ref) (e 
 		if was.Head.Managed {
 			return managed(was)
 		}
-		made, err := s.keys.Successor(ctx, was.Version)
+		made, err := s.keys.Successor(ctx, was)
 		if err != nil {
 			return err
 		}
