@@ -102,9 +102,9 @@ func TestRolledBackEditLeavesNothingInMemory(t *testing.T) {
 			}
 			return string(e.Version.Body)
 		}
-		edit := func(body string, then error) error {
+		edit := func(version, body string, then error) error {
 			return s.Transact(ctx, func(ctx context.Context) error {
-				_, err := s.vault.Edit(ctx, object.Secrets, "a", e.Version.ID, func(_ object.Head, x *object.Version) error {
+				_, err := s.vault.Edit(ctx, object.Secrets, "a", version, func(_ object.Head, x *object.Version) error {
 					x.Body = []byte(body)
 					return nil
 				})
@@ -119,10 +119,10 @@ func TestRolledBackEditLeavesNothingInMemory(t *testing.T) {
 		}
 
 		refused := errors.New("refused")
-		if err := edit("2", refused); !errors.Is(err, refused) {
+		if err := edit(e.Version.ID, "2", refused); !errors.Is(err, refused) {
 			t.Fatal(err)
 		}
-		if err := edit("3", nil); err != nil {
+		if err := edit("", "3", nil); err != nil {
 			t.Fatal(err)
 		}
 
