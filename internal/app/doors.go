@@ -29,8 +29,9 @@ import (
 	"chatelaine.dev/internal/serve/webhook"
 )
 
-// maxBody bounds any request; front doors have narrower limits.
-const maxBody = 48 << 20
+// maxBody bounds any request: the import of a vault is the largest. Front doors have
+// narrower limits.
+const maxBody = 1<<30 + 1<<28
 
 // Version is the product's.
 const Version = "0.1.0"

@@ -32,6 +32,7 @@ import (
 	"chatelaine.dev/internal/serve/web"
 	"chatelaine.dev/internal/vault"
 	"chatelaine.dev/internal/vault/certificates"
+	"chatelaine.dev/internal/vault/export"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/secrets"
 )
@@ -53,6 +54,7 @@ type Deps struct {
 	Keys         *keys.Service // with Secrets and Certificates
 	Secrets      *secrets.Service
 	Certificates *certificates.Service
+	Exports      *export.Service
 	Audit        AuditReader
 	Authorities  *authority.Service
 	Issuance     *issuance.Service
@@ -107,6 +109,7 @@ func (a *door) register() {
 		{a.Connections != nil, a.connectionOperations},
 		{a.Vaults != nil, a.vaultOperations},
 		{a.Keys != nil, a.versionOperations},
+		{a.Exports != nil, a.exportOperations},
 		{a.Authorities != nil, a.authorityOperations},
 		{a.Issuance != nil, a.issuanceOperations},
 		{a.Revocation != nil, a.revocationOperations},

@@ -24,6 +24,8 @@ type operation struct {
 	status int           // of success; 0 is 200
 	body   int64         // bytes of a request's body at most; 0 is maxBody
 	about  string        // more than the summary can say
+
+	takes, gives string // content type of a body that is no JSON, and of such an answer
 }
 
 // as is the same demand on the caller for another route.
@@ -41,6 +43,7 @@ func (o operation) answering(status int) operation {
 // register adds an operation whose errors become problems.
 func register[I, O any](a *door, tag string, o operation, fn func(ctx context.Context, c access.Caller, in *I) (*O, error)) {
 	huma.Register(a.api, huma.Operation{
+		RequestBody: o.upload(),
 		OperationID: o.id, Method: o.method, Path: Prefix + o.path, Summary: o.summary, Description: o.about, Tags: []string{tag},
 		DefaultStatus: o.status, MaxBodyBytes: cmp.Or(o.body, maxBody), Responses: o.problems(a.api),
 		Extensions: map[string]any{"x-action": string(o.action), "x-scope": o.scope},
@@ -75,7 +78,22 @@ func (o operation) problems(api huma.API) map[string]*huma.Response {
 			Description: http.StatusText(s), Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
 		}
 	}
+	if o.gives != "" {
+		responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: map[string]*huma.MediaType{o.gives: binary()}}
+	}
 	return responses
+}
+
+// upload describes a body that the operation reads by itself.
+func (o operation) upload() *huma.RequestBody {
+	if o.takes == "" {
+		return nil
+	}
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{o.takes: binary()}}
+}
+
+func binary() *huma.MediaType {
+	return &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 }
 
 // items is a part of a list. Next goes into the query parameter after; it is empty at the end.

@@ -84,9 +84,9 @@ func (s *Service) draft(c access.Caller, v *object.Vault, d Draft) (Request, err
 func allowed(v *object.Vault, keys bool) error {
 	switch e := v.Settings().Export; {
 	case e == settings.ExportNothing:
-		return fault.New(fault.Denied, "ExportNotAllowed", "The vault %s does not allow exports; whoever manages the vault can allow them.", v.Name)
+		return fault.New(fault.Conflict, "ExportNotAllowed", "The vault %s does not allow exports; whoever manages the vault can allow them.", v.Name)
 	case keys && e != settings.ExportAll:
-		return fault.New(fault.Denied, "ExportNotAllowed", "The vault %s does not allow exports with private keys; ask without them, or have them allowed.", v.Name)
+		return fault.New(fault.Conflict, "ExportNotAllowed", "The vault %s does not allow exports with private keys; ask without them, or have them allowed.", v.Name)
 	}
 	return nil
 }
