@@ -97,15 +97,17 @@ var algorithms = [...]Algorithm{
 // one, and the name may be left out. The error, fault.Invalid, lists those that the key
 // has for this operation.
 func Find(name string, op Operation, key keystore.Spec) (Algorithm, error) {
+	for i := range algorithms {
+		a := &algorithms[i]
+		if (a.Name == name || name == "" && key.Type == keystore.AKP) && a.does(op) && a.fits(key) {
+			return *a, nil
+		}
+	}
 	var fit []string
 	for _, a := range algorithms {
-		if !a.does(op) || !a.fits(key) {
-			continue
+		if a.does(op) && a.fits(key) {
+			fit = append(fit, a.Name)
 		}
-		if a.Name == name || name == "" && key.Type == keystore.AKP {
-			return a, nil
-		}
-		fit = append(fit, a.Name)
 	}
 	if fit == nil {
 		return Algorithm{}, fault.New(fault.Invalid, "BadParameter", "A key of type %s cannot %s; use a key of another type.", key, op)

@@ -88,7 +88,7 @@ func (s *Software) Import(ctx context.Context, key crypto.PrivateKey) (Material,
 // Open makes a usable key of what Generate or Import returned.
 func (s *Software) Open(_ context.Context, m Material) (Private, error) {
 	if k, ok := parseSecret(m); ok {
-		return secret{key: k}, nil
+		return newSecret(k)
 	}
 	key, err := ParsePKCS8(m)
 	if err != nil {

@@ -55,10 +55,31 @@ type Symmetric interface {
 	MAC(h crypto.Hash, message []byte) ([]byte, error)
 }
 
-// secret is a symmetric key of this process.
+// secret is a symmetric key of this process. Its ciphers are made once.
 type secret struct {
 	unprintable
-	key Secret
+	key   Secret
+	block cipher.Block // nil when the key is of no size of AES
+	gcm   cipher.AEAD
+}
+
+func newSecret(key Secret) (secret, error) {
+	k := secret{key: key}
+	switch len(key) {
+	case 16, 24, 32:
+	default:
+		return k, nil
+	}
+	var err error
+	if k.block, err = aes.NewCipher(key); err != nil {
+		return k, err
+	}
+	k.gcm, err = cipher.NewGCM(k.block)
+	return k, err
+}
+
+func (k secret) notAES() error {
+	return fmt.Errorf("software key: %d bytes are no AES key", len(k.key))
 }
 
 func (secret) Public() crypto.PublicKey             { return nil }
@@ -71,47 +92,46 @@ func (k secret) MAC(h crypto.Hash, message []byte) ([]byte, error) {
 }
 
 func (k secret) Encrypt(m Mechanism, with Sealed, plaintext []byte) (Sealed, error) {
-	block, err := aes.NewCipher(k.key)
-	if err != nil {
-		return Sealed{}, err
+	if k.block == nil {
+		return Sealed{}, k.notAES()
 	}
 	switch m {
 	case GCM:
-		return sealGCM(block, with.AAD, plaintext)
+		return sealGCM(k.gcm, with.AAD, plaintext), nil
 	case CBC:
-		return sealCBC(block, with.IV, plaintext), nil
+		return sealCBC(k.block, with.IV, plaintext), nil
 	case CBCPad:
-		return sealCBC(block, with.IV, pad(plaintext)), nil
+		return sealCBC(k.block, with.IV, pad(plaintext)), nil
 	case KeyWrap:
-		wrapped, err := keywrap.Wrap(block, plaintext)
+		wrapped, err := keywrap.Wrap(k.block, plaintext)
 		return Sealed{Ciphertext: wrapped}, err
 	case KeyWrapPad:
-		wrapped, err := keywrap.WrapPad(block, plaintext)
+		wrapped, err := keywrap.WrapPad(k.block, plaintext)
 		return Sealed{Ciphertext: wrapped}, err
 	}
 	return Sealed{}, fmt.Errorf("encrypt with software key: unknown mechanism %s", m)
 }
 
 func (k secret) Decrypt(m Mechanism, s Sealed) ([]byte, error) {
-	block, err := aes.NewCipher(k.key)
-	if err != nil {
-		return nil, err
+	if k.block == nil {
+		return nil, k.notAES()
 	}
 	var plaintext []byte
+	var err error
 	switch m {
 	case GCM:
-		plaintext, err = openGCM(block, s)
+		plaintext, err = openGCM(k.gcm, s)
 	case CBC:
-		plaintext, err = openCBC(block, s)
+		plaintext, err = openCBC(k.block, s)
 	case CBCPad:
-		plaintext, err = openCBC(block, s)
+		plaintext, err = openCBC(k.block, s)
 		if err == nil {
 			plaintext, err = unpad(plaintext)
 		}
 	case KeyWrap:
-		plaintext, err = keywrap.Unwrap(block, s.Ciphertext)
+		plaintext, err = keywrap.Unwrap(k.block, s.Ciphertext)
 	case KeyWrapPad:
-		plaintext, err = keywrap.UnwrapPad(block, s.Ciphertext)
+		plaintext, err = keywrap.UnwrapPad(k.block, s.Ciphertext)
 	default:
 		return nil, fmt.Errorf("decrypt with software key: unknown mechanism %s", m)
 	}
@@ -121,23 +141,15 @@ func (k secret) Decrypt(m Mechanism, s Sealed) ([]byte, error) {
 	return plaintext, nil
 }
 
-func sealGCM(block cipher.Block, aad, plaintext []byte) (Sealed, error) {
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return Sealed{}, err
-	}
+func sealGCM(gcm cipher.AEAD, aad, plaintext []byte) Sealed {
 	iv := make([]byte, NonceSize)
 	_, _ = rand.Read(iv) // never fails
 	out := gcm.Seal(nil, iv, plaintext, aad)
 	n := len(out) - TagSize
-	return Sealed{IV: iv, Ciphertext: out[:n:n], AAD: aad, Tag: out[n:]}, nil
+	return Sealed{IV: iv, Ciphertext: out[:n:n], AAD: aad, Tag: out[n:]}
 }
 
-func openGCM(block cipher.Block, s Sealed) ([]byte, error) {
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
+func openGCM(gcm cipher.AEAD, s Sealed) ([]byte, error) {
 	if len(s.IV) != NonceSize || len(s.Tag) != TagSize {
 		return nil, ErrDecryption
 	}
