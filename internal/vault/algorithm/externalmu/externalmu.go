@@ -121,11 +121,11 @@ func (p parameters) masks(b []byte) ([]poly, bool) {
 	size := n * p.maskLen / 8
 	for i := range z {
 		for j, x := range unpack(b[i*size:][:size], p.maskLen) {
-			v := p.gamma1 - int32(x) //nolint:gosec // at most 20 bits
+			v := p.gamma1 - int32(x)
 			if v >= p.gamma1-p.beta || -v >= p.gamma1-p.beta {
 				return nil, false
 			}
-			z[i][j] = uint32((v + q) % q) //nolint:gosec // positive
+			z[i][j] = uint32((v + q) % q)
 		}
 	}
 	return z, true
@@ -184,7 +184,7 @@ func (p parameters) highBits(w *poly, hint *[n]bool) []byte {
 	m := (q - 1) / (2 * p.gamma2)
 	out := make([]byte, n*p.highLen/8)
 	for i, x := range w {
-		r := int32(x) //nolint:gosec // below q
+		r := int32(x)
 		low := r % (2 * p.gamma2)
 		if low > p.gamma2 {
 			low -= 2 * p.gamma2
@@ -220,7 +220,7 @@ func unpack(b []byte, size int) *[n]uint32 {
 			have += 8
 			at++
 		}
-		out[i] = uint32(window & (1<<size - 1)) //nolint:gosec // at most 20 bits
+		out[i] = uint32(window & (1<<size - 1))
 		window >>= size
 		have -= size
 	}
@@ -233,7 +233,7 @@ func powers() *[n]uint32 {
 	var out [n]uint32
 	x := uint32(1)
 	for i := range n {
-		out[bits.Reverse8(uint8(i))] = x //nolint:gosec // below 256
+		out[bits.Reverse8(uint8(i))] = x
 		x = multiply(x, root)
 	}
 	return &out

@@ -65,7 +65,7 @@ func WrapPad(b cipher.Block, key []byte) ([]byte, error) {
 	padded := (len(key) + chunk - 1) / chunk * chunk
 	out := make([]byte, chunk+padded)
 	binary.BigEndian.PutUint32(out, alternative)
-	binary.BigEndian.PutUint32(out[4:], uint32(len(key))) //nolint:gosec // at most maxLength
+	binary.BigEndian.PutUint32(out[4:], uint32(len(key)))
 	copy(out[chunk:], key)
 	if len(out) == 2*chunk {
 		b.Encrypt(out, out)
@@ -115,7 +115,7 @@ func wrap(b cipher.Block, x []byte) {
 		binary.BigEndian.PutUint64(block[:], a)
 		copy(block[chunk:], r)
 		b.Encrypt(block[:], block[:])
-		a = binary.BigEndian.Uint64(block[:]) ^ uint64(t) //nolint:gosec // positive
+		a = binary.BigEndian.Uint64(block[:]) ^ uint64(t)
 		copy(r, block[chunk:])
 	}
 	binary.BigEndian.PutUint64(x, a)
@@ -128,7 +128,7 @@ func unwrap(b cipher.Block, x []byte) {
 	a := binary.BigEndian.Uint64(x)
 	for t := 6 * n; t >= 1; t-- {
 		r := x[chunk*(1+(t-1)%n):][:chunk]
-		binary.BigEndian.PutUint64(block[:], a^uint64(t)) //nolint:gosec // positive
+		binary.BigEndian.PutUint64(block[:], a^uint64(t))
 		copy(block[chunk:], r)
 		b.Decrypt(block[:], block[:])
 		a = binary.BigEndian.Uint64(block[:])
