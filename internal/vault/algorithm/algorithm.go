@@ -97,10 +97,9 @@ var algorithms = [...]Algorithm{
 // one, and the name may be left out. The error, fault.Invalid, lists those that the key
 // has for this operation.
 func Find(name string, op Operation, key keystore.Spec) (Algorithm, error) {
-	for i := range algorithms {
-		a := &algorithms[i]
+	for _, a := range algorithms {
 		if (a.Name == name || name == "" && key.Type == keystore.AKP) && a.does(op) && a.fits(key) {
-			return *a, nil
+			return a, nil
 		}
 	}
 	var fit []string
