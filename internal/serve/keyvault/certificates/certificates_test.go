@@ -21,10 +21,13 @@ import (
 	"chatelaine.dev/internal/vault/secrets"
 )
 
-// operations are those of the three kinds: a certificate is seen as all of them.
+// operations are those of the three kinds, for a certificate is seen as all of them, and
+// those of registered issuers.
 func operations(d object.Deps) []wire.Operation {
 	k, s := keys.New(d, keystore.NewSoftware()), secrets.New(d)
-	return slices.Concat(door.Operations(certificates.New(d, k, s)), keyDoor.Operations(keyDoor.Services{Keys: k, Rotation: rotation.New(d, k)}), secretDoor.Operations(s))
+	a := &authority{orders: map[string]certificates.Order{}}
+	a.certs = certificates.New(d, k, s).With(a)
+	return slices.Concat(registered(d, a), door.Operations(a.certs), keyDoor.Operations(keyDoor.Services{Keys: k, Rotation: rotation.New(d, k)}), secretDoor.Operations(s))
 }
 
 func TestExchangesAreAsRecorded(t *testing.T) { keyvaulttest.Play(t, operations) }
