@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/serve/api"
+	"chatelaine.dev/internal/serve/arm"
 	"chatelaine.dev/internal/serve/console"
 	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
@@ -75,7 +76,12 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		Authority: func(base string) string { return base + "/adfs" },
 	})
 	ids := identity.New(identity.Deps{Tokens: a.Tokens, Tenant: a.Directory.Tenant, Domain: a.cfg.Domain, Now: a.now})
+	resources := a.resourceManager()
 	own := web.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if arm.Serves(r) {
+			resources.ServeHTTP(w, r)
+			return
+		}
 		if identity.Serves(r.URL.Path) {
 			ids.ServeHTTP(w, r)
 			return

@@ -69,23 +69,30 @@ func (s *Service) Update(ctx context.Context, c access.Caller, name string, ch C
 	return s.edit(ctx, c, "VaultPatch", name, ch.apply)
 }
 
-// Put makes a vault as settings and ch say, or changes it as ch says if it is there.
-func (s *Service) Put(ctx context.Context, c access.Caller, name string, settings object.Settings, ch Change) (v *object.Vault, created bool, err error) {
+// Put makes a vault as fresh and ch say, or changes it as ch says if it is there. One that
+// is of another kind, or in another resource group, is somebody else's.
+func (s *Service) Put(ctx context.Context, c access.Caller, name string, fresh object.Settings, ch Change) (v *object.Vault, created bool, err error) {
 	if err := s.authorize(ctx, c, Write, name, "VaultPut"); err != nil {
 		return nil, false, err
 	}
-	if _, err := s.Vaults.Open(ctx, name); !fault.Is(err, fault.NotFound) {
+	v, err = s.Vaults.Open(ctx, name)
+	switch {
+	case err == nil && (v.Settings().Kind != fresh.Kind || !strings.EqualFold(GroupOf(v.Settings()), GroupOf(fresh))):
+		return nil, false, s.Vaults.Available(ctx, name)
+	case err == nil:
 		v, err = s.edit(ctx, c, "VaultPut", name, ch.apply)
 		return v, false, err
-	}
-	if ch.RetentionDays != nil {
-		settings.RetentionDays = *ch.RetentionDays
-	}
-	ch.RetentionDays = nil
-	if err := ch.apply(&settings); err != nil {
+	case !fault.Is(err, fault.NotFound):
 		return nil, false, err
 	}
-	v, err = s.Create(ctx, c, name, settings)
+	if ch.RetentionDays != nil {
+		fresh.RetentionDays = *ch.RetentionDays
+	}
+	ch.RetentionDays = nil
+	if err := ch.apply(&fresh); err != nil {
+		return nil, false, err
+	}
+	v, err = s.Create(ctx, c, name, fresh)
 	return v, err == nil, err
 }
 

@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/object"
+	"chatelaine.dev/internal/vault/settings"
 )
 
 // What may be done to vaults. Who reads or writes what is inside is said by roles with
@@ -67,21 +69,21 @@ func (s *Service) done(ctx context.Context, c access.Caller, name, operation str
 
 // Create makes a vault. The zero retention is 90 days. Who gives access in it must be
 // allowed to give access there.
-func (s *Service) Create(ctx context.Context, c access.Caller, name string, settings object.Settings) (*object.Vault, error) {
+func (s *Service) Create(ctx context.Context, c access.Caller, name string, set object.Settings) (*object.Vault, error) {
 	if err := s.authorize(ctx, c, Write, name, "VaultPut"); err != nil {
 		return nil, err
 	}
-	if settings.PolicyMode || len(settings.Policies) > 0 {
+	if set.PolicyMode || len(set.Policies) > 0 {
 		if err := s.authorize(ctx, c, access.WriteAccess, name, "VaultPut"); err != nil {
 			return nil, err
 		}
 	}
-	if settings.RetentionDays == 0 {
-		settings.RetentionDays = object.MaxRetention
+	if set.RetentionDays == 0 {
+		set.RetentionDays = object.MaxRetention
 	}
 	err := s.Transact(ctx, func(ctx context.Context) error {
-		err := s.Vaults.Create(ctx, name, settings, func(v *object.Vault) error {
-			if settings.Kind != object.ManagedHSM || s.Founded == nil {
+		err := s.Vaults.Create(ctx, name, set, func(v *object.Vault) error {
+			if set.Kind != object.ManagedHSM || s.Founded == nil {
 				return nil
 			}
 			return s.Founded(ctx, c, v)
@@ -133,15 +135,36 @@ func (s *Service) List(ctx context.Context, c access.Caller, after string, limit
 	return s.Vaults.List(ctx, after, min(max(limit, 1), maxList))
 }
 
-// ListGroup is List for the vaults of one resource group.
-func (s *Service) ListGroup(ctx context.Context, c access.Caller, group, after string, limit int) ([]*object.Vault, error) {
+// Query finds vaults. A nil or empty field does not filter.
+type Query struct {
+	Kind  *settings.Kind
+	Group string // resource group, in any case
+	Name  string // in any case
+	After string // name of the last one on the page before
+	Limit int    // 1 to 1000
+}
+
+func (q Query) wants(v *object.Vault) bool {
+	s := v.Settings()
+	return (q.Kind == nil || s.Kind == *q.Kind) && (q.Group == "" || strings.EqualFold(GroupOf(s), q.Group)) &&
+		(q.Name == "" || strings.EqualFold(v.Name, q.Name))
+}
+
+// DefaultGroup is the resource group of vaults for which nobody has named one.
+const DefaultGroup = "chatelaine"
+
+// GroupOf is the resource group of a vault.
+func GroupOf(s object.Settings) string { return cmp.Or(s.Group, DefaultGroup) }
+
+// Find returns vaults by name.
+func (s *Service) Find(ctx context.Context, c access.Caller, q Query) ([]*object.Vault, error) {
 	if err := s.Guard.Authorize(ctx, c, Read, "/", "VaultList"); err != nil {
 		return nil, err
 	}
-	limit = min(max(limit, 1), maxList)
+	limit := min(max(q.Limit, 1), maxList)
 	var found []*object.Vault
-	err := s.each(ctx, after, func(v *object.Vault) bool {
-		if strings.EqualFold(v.Settings().Group, group) {
+	err := s.each(ctx, q.After, func(v *object.Vault) bool {
+		if q.wants(v) {
 			found = append(found, v)
 		}
 		return len(found) < limit
@@ -157,8 +180,8 @@ func (s *Service) Groups(ctx context.Context, c access.Caller) (map[string]strin
 	}
 	groups := map[string]string{}
 	err := s.each(ctx, "", func(v *object.Vault) bool {
-		if g := v.Settings().Group; g != "" && groups[strings.ToLower(g)] == "" {
-			groups[strings.ToLower(g)] = v.Settings().Where()
+		if g := strings.ToLower(GroupOf(v.Settings())); groups[g] == "" {
+			groups[g] = v.Settings().Where()
 		}
 		return true
 	})

@@ -16,23 +16,40 @@ const maxAssignments = 1000 // of one principal
 // Assign gives a principal a role, by its id or name, at a scope and everything below.
 // Whoever may write access at that scope may give any role there.
 func (d *Directory) Assign(ctx context.Context, c access.Caller, principal, role string, scope access.Scope) (Assignment, error) {
-	scope, err := access.ParseScope(string(scope))
+	return d.AssignAs(ctx, c, Assignment{ID: uuid.NewV4().String(), Principal: principal, Role: role, Scope: scope})
+}
+
+// AssignAs is Assign with an id, a GUID, that the caller has chosen. The same once more is
+// no error.
+func (d *Directory) AssignAs(ctx context.Context, c access.Caller, a Assignment) (Assignment, error) {
+	id, perr := uuid.Parse(a.ID)
+	scope, err := access.ParseScope(string(a.Scope))
 	if err != nil {
 		return Assignment{}, err
 	}
 	if err := d.Authorize(ctx, c, access.WriteAccess, scope, "RoleAssignmentCreate"); err != nil {
 		return Assignment{}, err
 	}
-	r, err := access.FindRole(role)
+	if perr != nil {
+		return Assignment{}, fault.New(fault.Invalid, "InvalidRoleAssignmentId", "the id %.40q of a role assignment is no GUID", a.ID)
+	}
+	r, err := access.FindRole(a.Role)
 	if err != nil {
 		return Assignment{}, err
 	}
-	a := Assignment{ID: uuid.NewV4().String(), Principal: principal, Role: r.ID, Scope: scope, Created: d.now().UTC()}
+	a = Assignment{ID: id.String(), Principal: a.Principal, Role: r.ID, Scope: scope, Created: d.now().UTC()}
 	err = d.change(ctx, func(now *snapshot) (edit, error) {
-		if _, err := now.principal(principal); err != nil {
+		if _, err := now.principal(a.Principal); err != nil {
 			return edit{}, err
 		}
-		have := now.assigned[principal]
+		if b, ok := now.assignments[a.ID]; ok {
+			if b.Principal == a.Principal && b.Role == a.Role && b.Scope == a.Scope {
+				a = *b
+				return edit{}, nil
+			}
+			return edit{}, fault.New(fault.Conflict, "RoleAssignmentUpdateNotPermitted", "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+		}
+		have := now.assigned[a.Principal]
 		if len(have) >= maxAssignments {
 			return edit{}, fault.New(fault.Conflict, "TooManyAssignments", "the principal has %d assignments; assign a role at a wider scope instead", maxAssignments)
 		}
@@ -99,7 +116,11 @@ func (d *Directory) Assignments(ctx context.Context, c access.Caller, q Assignme
 	}
 	var out []Assignment
 	for _, a := range d.current.Load().assignments {
-		if (q.Principal == "" || a.Principal == q.Principal) && a.ID > q.After && a.Scope.Within(scope) {
+		there := a.Scope.Within(scope)
+		if q.Above {
+			there = scope.Within(a.Scope)
+		}
+		if (q.Principal == "" || a.Principal == q.Principal) && a.ID > q.After && there {
 			out = append(out, *a)
 		}
 	}
@@ -107,9 +128,27 @@ func (d *Directory) Assignments(ctx context.Context, c access.Caller, q Assignme
 	return out[:min(len(out), pageSize(q.Limit))], nil
 }
 
+// Assignment returns one assignment. Whoever may not read access where it is may not know
+// that it is there.
+func (d *Directory) Assignment(ctx context.Context, c access.Caller, id string) (Assignment, error) {
+	scope := access.Root
+	a, ok := d.current.Load().assignments[id]
+	if ok {
+		scope = a.Scope
+	}
+	if err := d.Authorize(ctx, c, access.ReadAccess, scope, "RoleAssignmentGet"); err != nil {
+		return Assignment{}, err
+	}
+	if !ok {
+		return Assignment{}, fault.New(fault.NotFound, "RoleAssignmentNotFound", "The role assignment '%.40s' is not found.", id)
+	}
+	return *a, nil
+}
+
 // AssignmentQuery filters assignments. Zero fields do not filter.
 type AssignmentQuery struct {
 	Scope     access.Scope // this scope and everything below it
+	Above     bool         // this scope and those above it instead: what holds at it
 	Principal string
 	After     string // id of the last one on the page before
 	Limit     int    // 1 to 1000; 0 means 100

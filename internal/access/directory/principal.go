@@ -133,6 +133,35 @@ func (d *Directory) Principal(ctx context.Context, c access.Caller, id string) (
 	return d.current.Load().principal(id)
 }
 
+// Lookup returns those principals that have one of the object ids, client ids or sign-in
+// names. Everybody may look up themselves.
+func (d *Directory) Lookup(ctx context.Context, c access.Caller, ids ...string) ([]Principal, error) {
+	now := d.current.Load()
+	var found []Principal
+	self := true
+	for _, id := range ids {
+		id = strings.ToLower(id)
+		self = self && (id == c.Principal || id == c.Application && id != "")
+		p := now.principals[id]
+		if p == nil {
+			p = now.byClient[id]
+		}
+		if p == nil {
+			p = now.bySignIn[id]
+		}
+		if p != nil {
+			found = append(found, *p)
+		}
+	}
+	if self {
+		return found, nil
+	}
+	if err := d.Authorize(ctx, c, access.ReadAccess, access.Root, "PrincipalGet"); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
 // Principals returns up to limit principals after the cursor, by name, and the cursor of
 // the next page, empty on the last.
 func (d *Directory) Principals(ctx context.Context, c access.Caller, cursor string, limit int) ([]Principal, string, error) {

@@ -51,6 +51,7 @@ func New(d Deps) *Door {
 	o.mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", o.discovery(token.V2))
 	o.mux.HandleFunc("GET /{tenant}/.well-known/openid-configuration", o.discovery(token.V1))
 	o.mux.HandleFunc("GET /adfs/.well-known/openid-configuration", o.discovery(token.ADFS))
+	o.mux.HandleFunc("GET /adfs/adfs/.well-known/openid-configuration", o.discovery(token.ADFS)) // az login --tenant adfs asks there
 	o.mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", o.keys(token.V2))
 	o.mux.HandleFunc("GET /{tenant}/discovery/keys", o.keys(token.V1))
 	o.mux.HandleFunc("GET /adfs/discovery/keys", o.keys(token.ADFS))
