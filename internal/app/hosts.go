@@ -36,7 +36,7 @@ type hosts struct {
 	chest  *seal.Chest
 	// issue makes a certificate for names with our own authority.
 	issue func(ctx context.Context, names ...string) (tls.Certificate, error)
-	// vault reports whether there is a vault of that name.
+	// vault reports whether there is a vault of that name, deleted or not.
 	vault func(ctx context.Context, name string) bool
 	now   func() time.Time
 
