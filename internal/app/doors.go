@@ -14,6 +14,11 @@ import (
 
 	"chatelaine.dev/internal/serve/api"
 	"chatelaine.dev/internal/serve/arm"
+	"chatelaine.dev/internal/serve/arm/authorization"
+	"chatelaine.dev/internal/serve/arm/graph"
+	"chatelaine.dev/internal/serve/arm/resources"
+	vaultResources "chatelaine.dev/internal/serve/arm/vaults"
+	armWire "chatelaine.dev/internal/serve/arm/wire"
 	"chatelaine.dev/internal/serve/console"
 	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
@@ -62,6 +67,14 @@ func (a *App) ManagedHSMOperations() []wire.Operation {
 	return hsmDoor.Operations(hsmDoor.Deps{Roles: a.Roles, Settings: a.HSMSettings, Backups: a.HSMBackups, Domains: a.Domains})
 }
 
+// ResourceManagerOperations are the routes of the resource manager's front door.
+func (a *App) ResourceManagerOperations() []armWire.Operation {
+	return slices.Concat(
+		resources.Operations(resources.Deps{Vaults: a.Vaults}), vaultResources.Operations(vaultResources.Deps{Vaults: a.Vaults}),
+		authorization.Operations(authorization.Deps{Directory: a.Directory, Vaults: a.Vaults}), graph.Operations(graph.Deps{Directory: a.Directory}),
+	)
+}
+
 func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 	if _, err := a.hosts.certificate(ctx, a.cfg.Domain); err != nil { // made now rather than at the first handshake
 		return nil, err
@@ -76,10 +89,10 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		Authority: func(base string) string { return base + "/adfs" },
 	})
 	ids := identity.New(identity.Deps{Tokens: a.Tokens, Tenant: a.Directory.Tenant, Domain: a.cfg.Domain, Now: a.now})
-	resources := a.resourceManager()
+	manager := arm.New(arm.Deps{Domain: a.cfg.Domain, Tokens: a.Tokens, Tenant: a.Directory.Tenant, Operations: a.ResourceManagerOperations()})
 	own := web.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if arm.Serves(r) {
-			resources.ServeHTTP(w, r)
+			manager.ServeHTTP(w, r)
 			return
 		}
 		if identity.Serves(r.URL.Path) {

@@ -20,9 +20,12 @@ import (
 	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/discovery/scan"
+	armWire "chatelaine.dev/internal/serve/arm/wire"
 	"chatelaine.dev/internal/serve/webhook"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/eventdb"
+	"chatelaine.dev/internal/vault"
+	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/seal"
 )
 
@@ -53,20 +56,27 @@ func (a *App) openSubscriptions(ctx context.Context, l listeners) (*subscription
 // absoluteSource is the source of an event as the world sees it: of a vault the id of a
 // resource, as Azure has it (contract §3), of everything else an address here.
 func (a *App) absoluteSource(source string, l listeners) string {
-	if vault, ok := strings.CutPrefix(source, "/vaults/"); ok {
-		vault, _, _ = strings.Cut(vault, "/")
-		return a.resourceID(vault)
+	if name, ok := strings.CutPrefix(source, "/vaults/"); ok {
+		name, _, _ = strings.Cut(name, "/")
+		return a.resourceID(name)
 	}
 	return a.base(a.cfg.Domain, l) + source
 }
 
 // resourceID is a vault as Azure's resource manager names it; "" is the group of all.
-func (a *App) resourceID(vault string) string {
-	group := "/subscriptions/" + a.Directory.Tenant() + "/resourceGroups/chatelaine"
-	if vault == "" {
-		return group
+func (a *App) resourceID(name string) string {
+	subscription, group := "/subscriptions/"+armWire.SubscriptionOf(a.Directory.Tenant()), vault.DefaultGroup
+	if name == "" {
+		return subscription + "/resourceGroups/" + group
 	}
-	return group + "/providers/Microsoft.KeyVault/vaults/" + vault
+	typ := "vaults"
+	if v, err := a.registry.OpenAny(context.Background(), name); err == nil { // one that was purged may be named too
+		group = vault.GroupOf(v.Settings())
+		if v.Settings().Kind == object.ManagedHSM {
+			typ = "managedHSMs"
+		}
+	}
+	return subscription + "/resourceGroups/" + group + "/providers/Microsoft.KeyVault/" + typ + "/" + name
 }
 
 // address is where a vault is reached.
