@@ -150,7 +150,7 @@ type vaultCreateOptions struct {
 	vault           string
 	retention       int
 	purgeProtection bool
-	access          string
+	kind, access    string
 	group, location string
 	tags            map[string]string
 }
@@ -163,17 +163,19 @@ func vaultCreateCommand() *cobra.Command {
 	})
 	c.Flags().IntVar(&o.retention, "retention-days", 90, "how long what was deleted can be recovered, 7 to 90; it cannot be changed")
 	c.Flags().BoolVar(&o.purgeProtection, "purge-protection", false, "nobody can purge before retention ends; it cannot be taken back")
+	c.Flags().StringVar(&o.kind, "kind", "vault", "vault, or hsm: keys only, as a managed HSM; you are its Administrator")
 	c.Flags().StringVar(&o.access, "access", "roles", "what decides who may do what in it: roles or policies")
 	c.Flags().StringVar(&o.group, "group", "", "resource group, as Azure's tools know it")
 	c.Flags().StringVar(&o.location, "location", "", "what you call its place")
 	c.Flags().StringToStringVar(&o.tags, "tag", nil, "a tag, such as env=prod")
 	complete(c, "access", "roles", "policies")
+	complete(c, "kind", "vault", "hsm")
 	return c
 }
 
 func runVaultCreate(ctx context.Context, o vaultCreateOptions) error {
 	v, err := send[vault](ctx, o.remote, at("PUT /vaults/%s", o.vault), map[string]any{
-		"retentionDays": o.retention, "purgeProtection": o.purgeProtection, "access": o.access, "group": o.group, "location": o.location, "tags": o.tags,
+		"kind": o.kind, "retentionDays": o.retention, "purgeProtection": o.purgeProtection, "access": o.access, "group": o.group, "location": o.location, "tags": o.tags,
 	})
 	if err != nil {
 		return err

@@ -73,6 +73,9 @@ func (s *Service) Create(ctx context.Context, c access.Caller, name string, set 
 	if err := s.authorize(ctx, c, Write, name, "VaultPut"); err != nil {
 		return nil, err
 	}
+	if set.Kind == object.ManagedHSM && (set.PolicyMode || len(set.Policies) > 0) {
+		return nil, fault.New(fault.Invalid, "BadParameter", "A managed HSM has roles of its own, and no access policies.")
+	}
 	if set.PolicyMode || len(set.Policies) > 0 {
 		if err := s.authorize(ctx, c, access.WriteAccess, name, "VaultPut"); err != nil {
 			return nil, err

@@ -119,6 +119,7 @@ func answerOfVault(v *object.Vault, err error) (*answer[vaultModel], error) {
 func (a *door) createVault(ctx context.Context, c access.Caller, in *struct {
 	VaultPath
 	Body *struct {
+		Kind            string            `json:"kind,omitempty" enum:"vault,hsm" doc:"whoever makes an hsm is its Administrator; its roles are its own"`
 		RetentionDays   int               `json:"retentionDays,omitempty" minimum:"7" maximum:"90" default:"90"`
 		PurgeProtection bool              `json:"purgeProtection,omitempty"`
 		Access          string            `json:"access,omitempty" enum:"roles,policies"`
@@ -132,6 +133,9 @@ func (a *door) createVault(ctx context.Context, c access.Caller, in *struct {
 		s = object.Settings{
 			RetentionDays: b.RetentionDays, PurgeProtection: b.PurgeProtection, PolicyMode: b.Access == accessPolicies,
 			Tags: b.Tags, Group: b.Group, Location: b.Location,
+		}
+		if b.Kind == "hsm" {
+			s.Kind = object.ManagedHSM
 		}
 	}
 	v, err := a.Vaults.Create(ctx, c, in.Vault, s)

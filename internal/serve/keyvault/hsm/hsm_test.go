@@ -2,11 +2,14 @@ package hsm_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
+	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/blob"
 	"chatelaine.dev/internal/blob/blobtest"
 	doors "chatelaine.dev/internal/serve/keyvault/hsm"
@@ -77,3 +80,40 @@ func start(t *testing.T) http.Handler {
 }
 
 func TestExchangesAreAsRecorded(t *testing.T) { keyvaulttest.PlayAgainst(t, start) }
+
+// Whatever is sent as a role, an answer is one of the protocol's, and a role that was taken
+// grants nothing but data actions that there are.
+func FuzzRoleDefinition(f *testing.F) {
+	f.Add(`{"properties":{"roleName":"x","permissions":[{"dataActions":["Microsoft.KeyVault/managedHsm/keys/read/action"],"notDataActions":[]}],"assignableScopes":["/keys"]}}`)
+	f.Add(`{"properties":{"permissions":[{"actions":["*"],"dataActions":["Microsoft.KeyVault/managedHsm/*"]}]}}`)
+	f.Add(`{"properties":null}`)
+	door := keyvaulttest.StartHSM(f, rolesOnly)
+	f.Fuzz(func(t *testing.T, body string) {
+		w := keyvaulttest.Do(door, "PUT", "//providers/Microsoft.Authorization/roleDefinitions/6f1a2b3c-0000-4000-8000-000000000001?api-version=7.6", body)
+		if w.Code != http.StatusCreated {
+			if w.Code < 400 || w.Code >= 500 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			return
+		}
+		var made struct {
+			Properties struct {
+				Permissions []struct{ DataActions, NotDataActions []access.Action }
+			}
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range made.Properties.Permissions {
+			for _, a := range append(p.DataActions, p.NotDataActions...) {
+				if !slices.Contains(role.Actions(), a) {
+					t.Errorf("it names %q", a)
+				}
+			}
+		}
+	})
+}
+
+func rolesOnly(w *hsmtest.World) []wire.Operation {
+	return doors.Operations(doors.Deps{Roles: w.Roles})
+}

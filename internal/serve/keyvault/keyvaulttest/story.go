@@ -63,7 +63,7 @@ func Do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 }
 
 // StartHSM serves the operations of one new managed HSM, whose Administrator the caller is.
-func StartHSM(t *testing.T, operations func(*hsmtest.World) []wire.Operation) http.Handler {
+func StartHSM(t testing.TB, operations func(*hsmtest.World) []wire.Operation) http.Handler {
 	t.Helper()
 	w := hsmtest.New(t, storagetest.SQLite(t))
 	door := keyvault.New(keyvault.Deps{
