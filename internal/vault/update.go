@@ -230,7 +230,7 @@ func spell(p settings.Permissions) string {
 func (s *Service) announce(ctx context.Context, name string) error {
 	name = strings.ToLower(name)
 	data, err := json.Marshal(map[string]any{
-		"Id": string(scopeOf(name)), "VaultName": name, "ObjectType": "Vault", "ObjectName": name, "Version": "", "NBF": nil, "EXP": nil,
+		"Id": s.AddressOf(name), "VaultName": name, "ObjectType": "Vault", "ObjectName": name, "Version": "", "NBF": nil, "EXP": nil,
 	})
 	if err != nil {
 		return err

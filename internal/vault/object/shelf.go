@@ -28,6 +28,14 @@ type Deps struct {
 	Address func(vault string) string
 }
 
+// AddressOf is where a vault is reached; where nothing is served, its path.
+func (d Deps) AddressOf(vault string) string {
+	if d.Address == nil {
+		return "/vaults/" + vault
+	}
+	return d.Address(vault)
+}
+
 // Operation is something that a caller does to objects of a kind. With the kind's title
 // before it, it is the operation of the audit record: SecretGet.
 type Operation string
@@ -323,10 +331,6 @@ func (s *Shelf) Announce(ctx context.Context, what string, e Entry) error {
 		return &u
 	}
 	path := "/vaults/" + e.Vault.Name
-	address := path
-	if s.Address != nil {
-		address = s.Address(e.Vault.Name)
-	}
 	data, err := json.Marshal(struct {
 		ID         string `json:"Id"`
 		VaultName  string
@@ -336,7 +340,7 @@ func (s *Shelf) Announce(ctx context.Context, what string, e Entry) error {
 		NBF        *int64
 		EXP        *int64
 	}{
-		address + "/" + string(s.kind) + "/" + e.Head.Name + "/" + e.Version.ID, e.Vault.Name, s.kind.Title(), e.Head.Name, e.Version.ID,
+		s.AddressOf(e.Vault.Name) + "/" + string(s.kind) + "/" + e.Head.Name + "/" + e.Version.ID, e.Vault.Name, s.kind.Title(), e.Head.Name, e.Version.ID,
 		unix(e.Version.NotBefore), unix(e.Version.Expires),
 	})
 	if err != nil {
