@@ -130,10 +130,7 @@ func hostile() []string {
 		198.18.0.1 198.19.255.254 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255
 		localhost LOCALHOST localhost. localhost.localdomain a.localhost a.localhost. ip6-localhost lvh.me localtest.me 127.0.0.1.nip.io www.rebind.example
 		xn--nxasmq6b.example host.docker.internal kubernetes.default.svc vault.service.consul _gateway`)
-	for _, digits := range []string{"１２７.０.０.１", "127。0。0。1", "①②⑦.0.0.1", "ｌｏｃａｌｈｏｓｔ", "loc\u00adalhost"} {
-		list = append(list, digits)
-	}
-	return list
+	return append(list, "１２７.０.０.１", "127。0。0。1", "①②⑦.0.0.1", "ｌｏｃａｌｈｏｓｔ", "loc\u00adalhost")
 }
 
 func TestWebhooksReachNoForbiddenAddress(t *testing.T) {

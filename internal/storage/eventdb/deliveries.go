@@ -2,6 +2,7 @@ package eventdb
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"chatelaine.dev/internal/event/subscription"
@@ -68,12 +69,7 @@ func (s *Subscriptions) Claim(ctx context.Context, c subscription.Claim) ([]subs
 	return list, nil
 }
 
-func claimed(rows interface {
-	Next() bool
-	Scan(dest ...any) error
-	Err() error
-	Close() error
-}) ([]subscription.Delivery, error) {
+func claimed(rows *sql.Rows) ([]subscription.Delivery, error) {
 	defer rows.Close()
 	var list []subscription.Delivery
 	for rows.Next() {
