@@ -101,16 +101,20 @@ func (s *Service) Stop() {
 func (s *Service) loop(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	for {
+	for look := true; ; {
+		if look { // at first for what the last process left
+			if err := s.look(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("look for events to deliver", "error", err)
+			}
+		}
 		s.dispatch(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.bell:
+			look = false
 		case <-tick.C:
-			if err := s.look(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("look for events to deliver", "error", err)
-			}
+			look = true
 		}
 	}
 }
