@@ -48,3 +48,31 @@ func BenchmarkEmit(b *testing.B) {
 		})
 	}
 }
+
+// Events on their way: claimed, sent to a receiver on loopback, and settled.
+func BenchmarkDeliver(b *testing.B) {
+	w := newWorld(b, storagetest.SQLite(b))
+	r := newReceiver(b)
+	s := w.subscribe(b, subscription.Draft{Endpoint: access.NewSecret(r.URL)})
+	if err := w.DB.Transact(b.Context(), func(ctx context.Context) error {
+		for i := range b.N {
+			if err := w.Log.Emit(ctx, event.Event{Source: "/vaults/a", Type: "T", Subject: name(i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for {
+		if n, err := w.Deliver(b.Context(), s.ID); err != nil {
+			b.Fatal(err)
+		} else if n == 0 {
+			return
+		}
+		for len(r.arrived) > 0 {
+			<-r.arrived
+		}
+	}
+}
