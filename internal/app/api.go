@@ -14,7 +14,7 @@ func (a *App) apiDeps() (api.Deps, error) {
 		return api.Deps{}, err
 	}
 	return api.Deps{
-		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates, Exports: a.Exports, Audit: a.Audit(), Subscriptions: a.Subscriptions, Places: azure.Places{Vault: a.address, Resource: a.resourceID},
+		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates, Exports: a.Exports, Audit: a.Audit(), Subscriptions: a.Subscriptions, Places: a.places(),
 		Authorities: a.Authorities, Issuance: a.Issuance, Revocation: a.Revocation, Directory: a.Directory, Sessions: a.sessions,
 		Inventory: a.Inventory, Discovery: a.Discovery, Lineages: a.Lineages, Renewal: a.Renewal, Requests: a.Requests,
 		Deployments: a.Deployments, Connections: a.Connections, Connectors: known,
@@ -44,4 +44,13 @@ func connectorSchemas(defs []connector.Definition) ([]api.Connector, error) {
 		known = append(known, c)
 	}
 	return known, nil
+}
+
+// places are the addresses in exported audit records: those of the routes that are served.
+func (a *App) places() azure.Places {
+	routes := map[string]string{}
+	for _, op := range a.KeyVaultOperations() {
+		routes[op.Name] = op.Path
+	}
+	return azure.Places{Vault: a.address, Resource: a.resourceID, Routes: routes}
 }

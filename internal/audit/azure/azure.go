@@ -53,10 +53,13 @@ type Properties struct {
 	Details map[audit.Field]string `json:"details,omitempty"`
 }
 
-// Places tells the addresses of vaults.
+// Places tells the addresses of vaults and what is in them.
 type Places struct {
 	Vault    func(name string) string // https://host[:port]
 	Resource func(name string) string // /subscriptions/…/vaults/name; for "" the group that all are in
+	// Routes are the paths of operations below their vault, such as
+	// /secrets/{name}/{version?} for SecretGet.
+	Routes map[string]string
 }
 
 // category is the one value that Azure has for it.
@@ -95,7 +98,7 @@ func (p Places) Event(r audit.Record) Event {
 				e.Properties.ID += "/" + v
 			}
 		}
-		if path, ok := path(r.Operation, kind, name, r.Details[audit.Version]); ok && asked {
+		if path, ok := p.path(r.Operation, kind, name, r.Details[audit.Version]); ok && asked {
 			e.Properties.RequestURI = p.Vault(vault) + path
 			if v := r.Details[audit.APIVersion]; v != "" {
 				e.Properties.RequestURI += "?" + url.Values{"api-version": {v}}.Encode()

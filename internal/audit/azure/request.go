@@ -59,58 +59,17 @@ func words(status int) string {
 	return http.StatusText(status)
 }
 
-// place is where an operation stands in the API.
-type place struct {
-	deleted   bool   // below /deletedkeys and the like
-	versioned bool   // of one version
-	after     string // what follows name and version
-	only      string // instead of a name
-}
-
-// places are the addresses of the operations of contract §1, without the kind before them.
-func places() map[string]place {
-	return map[string]place{
-		"Get": {versioned: true}, "Update": {versioned: true}, "Set": {}, "Delete": {}, "KeyImport": {}, "CertificateImport": {after: "/import"},
-		"Create": {after: "/create"}, "List": {}, "ListVersions": {after: "/versions"}, "Backup": {after: "/backup"}, "Restore": {only: "/restore"},
-		"GetDeleted": {deleted: true}, "ListDeleted": {deleted: true}, "Recover": {deleted: true, after: "/recover"}, "Purge": {deleted: true},
-		"Encrypt": {versioned: true, after: "/encrypt"}, "Decrypt": {versioned: true, after: "/decrypt"}, "Wrap": {versioned: true, after: "/wrapkey"},
-		"Unwrap": {versioned: true, after: "/unwrapkey"}, "Sign": {versioned: true, after: "/sign"}, "Verify": {versioned: true, after: "/verify"},
-		"Release": {versioned: true, after: "/release"}, "Rotate": {after: "/rotate"},
-		"RotationPolicyGet": {after: "/rotationpolicy"}, "RotationPolicySet": {after: "/rotationpolicy"},
-		"PolicyGet": {after: "/policy"}, "PolicyUpdate": {after: "/policy"},
-		"PendingGet": {after: "/pending"}, "PendingUpdate": {after: "/pending"}, "PendingDelete": {after: "/pending"}, "PendingMerge": {after: "/pending/merge"},
-		"ContactsGet": {only: "/contacts"}, "ContactsSet": {only: "/contacts"}, "ContactsDelete": {only: "/contacts"}, "IssuersList": {only: "/issuers"},
-	}
-}
-
-// path is the address of an operation below its vault, and whether it is one of contract §1.
-func path(operation, kind, name, version string) (string, bool) {
-	var rest string
-	for title, folder := range map[string]string{"Key": "keys", "Secret": "secrets", "Certificate": "certificates"} {
-		if after, ok := strings.CutPrefix(operation, title); ok && (kind == folder || kind == "") {
-			rest, kind = after, folder
-		}
-	}
-	known := places()
-	p, ok := known[operation]
-	if !ok {
-		p, ok = known[rest]
-	}
-	if !ok || kind == "" {
+// path is the address of an operation below its vault, from the route that serves it.
+func (p Places) path(operation, kind, name, version string) (string, bool) {
+	route, ok := p.Routes[operation]
+	if !ok || kind != "" && !strings.HasPrefix(route+"/", "/"+kind+"/") && !strings.HasPrefix(route+"/", "/deleted"+kind+"/") {
 		return "", false
 	}
-	path := "/" + kind
-	if p.deleted {
-		path = "/deleted" + kind
-	}
-	if p.only != "" {
-		return path + p.only, true
-	}
 	if name != "" {
-		path += "/" + name
-		if p.versioned && version != "" {
-			path += "/" + version
-		}
+		route = strings.Replace(route, "{name}", name, 1)
 	}
-	return path + p.after, true
+	if version = strings.TrimSuffix("/"+version, "/"); strings.Contains(route, "/{version?}") {
+		route = strings.Replace(route, "/{version?}", version, 1)
+	}
+	return route, !strings.Contains(route, "{")
 }

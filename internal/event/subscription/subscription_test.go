@@ -238,7 +238,7 @@ func TestSecretsOfASubscriptionAreNeverShown(t *testing.T) {
 		for _, rec := range w.Records(t, "") {
 			said = append(said, fmt.Sprintf("%+v", rec))
 		}
-		said = append(said, rows(t, db, `SELECT name_key || encode_hex(sealed) FROM event_subscriptions`), rows(t, db, `SELECT problem FROM event_deliveries`),
+		said = append(said, w.Said.String(), rows(t, db, `SELECT name_key || encode_hex(sealed) FROM event_subscriptions`), rows(t, db, `SELECT problem FROM event_deliveries`),
 			rows(t, db, `SELECT source || type || subject || data FROM events`))
 		for _, text := range said {
 			if strings.Contains(text, "canary-d3c1") || strings.Contains(text, key[len(subscription.KeyPrefix):]) {

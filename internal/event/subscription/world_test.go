@@ -29,11 +29,30 @@ type world struct {
 	Log   *event.Log
 	Store *eventdb.Subscriptions
 	Admin access.Caller
+	Said  *lockedBuffer // the log
+}
+
+// lockedBuffer is written by many at a time.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func newWorld(t testing.TB, db *storage.DB) *world {
 	t.Helper()
-	w := &world{Floor: accesstest.New(t, db)}
+	w := &world{Floor: accesstest.New(t, db), Said: &lockedBuffer{}}
 	w.Admin = w.Administrator()
 	w.Store = eventdb.NewSubscriptions(db, w.Box)
 	w.Log = event.New(event.Config{Store: eventdb.New(db), Transact: db.Transact, Now: w.Time, Log: slog.New(slog.DiscardHandler)})
@@ -50,7 +69,7 @@ func (w *world) node(t testing.TB) *subscription.Service {
 		Transport: &http.Transport{}, PlainHTTP: true, Origin: "vault.example",
 		Callback: func(id, code string) string { return "https://vault.example/agree/" + id + "/" + code },
 		Source:   func(source string) string { return "https://vault.example" + source },
-		Holder:   rand.Text(), Now: w.Time, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Holder:   rand.Text(), Now: w.Time, Log: slog.New(slog.NewTextHandler(w.Said, nil)),
 	})
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
