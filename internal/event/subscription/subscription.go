@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"chatelaine.dev/internal/access"
@@ -74,7 +75,7 @@ type Subscription struct {
 	Types         []string  `json:"types"`
 	SubjectPrefix string    `json:"subjectPrefix,omitempty"`
 	SubjectSuffix string    `json:"subjectSuffix,omitempty"`
-	Endpoint      string    `json:"endpoint"` // without its query
+	Endpoint      string    `json:"endpoint"` // without what may be a secret in it
 	Schema        Schema    `json:"schema"`
 	Signed        bool      `json:"signed"`
 	State         State     `json:"state"`
@@ -91,13 +92,26 @@ func (x Stored) show() Subscription {
 		SubjectPrefix: x.SubjectPrefix, SubjectSuffix: x.SubjectSuffix, Schema: x.Schema, Signed: x.Key.Reveal() != "",
 		State: x.State, Problem: x.Problem, Created: x.Created, Updated: x.Updated,
 	}
-	if u, err := url.Parse(x.Endpoint.Reveal()); err == nil {
-		if u.RawQuery != "" {
-			u.RawQuery = "…"
-		}
-		s.Endpoint = u.String()
-	}
+	s.Endpoint = outline(x.Endpoint)
 	return s
+}
+
+// outline is an address as people may see it: many services put a token into the path,
+// others into the query, so the first segment must do.
+func outline(endpoint access.Secret) string {
+	u, err := url.Parse(endpoint.Reveal())
+	if err != nil {
+		return ""
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	text := u.Scheme + "://" + u.Host + "/" + first
+	if rest != "" {
+		text += "/…"
+	}
+	if u.RawQuery != "" {
+		text += "?…"
+	}
+	return text
 }
 
 // Path is the subscription in records.

@@ -206,6 +206,25 @@ func TestFilterLetsThroughWhatWasAskedFor(t *testing.T) {
 	}
 }
 
+func TestAddressIsShownWithoutWhatMayBeAToken(t *testing.T) {
+	w := newWorld(t, storagetest.SQLite(t))
+	for endpoint, want := range map[string]string{
+		"https://hooks.example":                       "https://hooks.example/",
+		"https://hooks.example/rotate":                "https://hooks.example/rotate",
+		"https://hooks.example:8443/services/T0/B0/X": "https://hooks.example:8443/services/…",
+		"https://app.example/eventgrid?code=a%20b":    "https://app.example/eventgrid?…",
+		"https://app.example/a/b?c":                   "https://app.example/a/…?…",
+	} {
+		x := subscription.Stored{ID: want, Name: want, Endpoint: access.NewSecret(endpoint), Filter: subscription.Filter{Source: "/"}, Revision: 1}
+		must(t, w.Store.InsertSubscription(t.Context(), x))
+		shown, err := w.Get(t.Context(), w.Admin, x.ID)
+		must(t, err)
+		if shown.Endpoint != want {
+			t.Errorf("%s is shown as %s, want %s", endpoint, shown.Endpoint, want)
+		}
+	}
+}
+
 func TestSecretsOfASubscriptionAreNeverShown(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		w, r := newWorld(t, db), newReceiver(t)

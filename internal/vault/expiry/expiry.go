@@ -5,8 +5,6 @@ package expiry
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"time"
 
 	"chatelaine.dev/internal/access"
@@ -41,26 +39,16 @@ func end(e object.Entry) ([]object.Due, error) {
 	if e.Head.Managed || e.Version.Expires.IsZero() {
 		return nil, nil
 	}
-	return []object.Due{{What: expired, At: e.Version.Expires.Add(mark(e.Version.ID))}}, nil
+	return []object.Due{{What: expired, At: e.Version.Expires}}, nil
 }
 
 // both is the object.Planner of secrets and certificates.
 func both(e object.Entry) ([]object.Due, error) {
 	list, err := end(e)
 	if len(list) > 0 {
-		list = append(list, object.Due{What: nearExpiry, At: e.Version.Expires.Add(mark(e.Version.ID) - warning)})
+		list = append(list, object.Due{What: nearExpiry, At: e.Version.Expires.Add(-warning)})
 	}
 	return list, err
-}
-
-// mark is less than a second, and another one for each version: what was told of a version
-// must be told again of its successor, which may expire at the very same second.
-func mark(version string) time.Duration {
-	b, err := hex.DecodeString(version)
-	if err != nil || len(b) < 8 {
-		return 0
-	}
-	return time.Duration(binary.BigEndian.Uint64(b)%1_000_000) * time.Microsecond
 }
 
 // teller tells of one kind.

@@ -92,6 +92,11 @@ func (t *turn) schedule(ctx context.Context, k Kind, before, after Entry) error 
 	if err != nil {
 		return err
 	}
+	if before.Version.ID != after.Version.ID { // what was done for one is to be done for the other, though it be due at the same time
+		for i := range was {
+			was[i].At = time.Time{}
+		}
+	}
 	for _, r := range t.v.differences(k, after.Head.Name, was, is) {
 		if err := r.write(ctx, vs.dues); err != nil {
 			return err
