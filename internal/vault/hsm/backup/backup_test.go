@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -420,6 +421,48 @@ func TestRestoreThatWasCutOffGoesOn(t *testing.T) {
 	j, err := x.backups.Status(t.Context(), x.Caller, hsmtest.HSM, r.Job, true)
 	if err != nil || j.Status != backup.Succeeded || !slices.Equal(x.names(t), []string{"a"}) {
 		t.Errorf("%+v, %v, keys %v", j, err, x.names(t))
+	}
+}
+
+// A job whose process seemed dead is taken up while it still runs: its end is told once.
+func TestJobEndsOnce(t *testing.T) {
+	s := blobtest.New(t)
+	x := open(t, storagetest.SQLite(t), s)
+	if _, err := x.backups.Start(t.Context(), x.Caller, hsmtest.HSM, backup.Full, place(s)); err != nil {
+		t.Fatal(err)
+	}
+	r := x.queued[0]
+	waiting, other := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.Fail(func(_, name string) int {
+		if strings.HasSuffix(name, "manifest") {
+			once.Do(func() {
+				close(waiting)
+				go func() { // the storage is locked while it is asked
+					defer close(other)
+					s.Fail(nil)
+					if err := x.backups.HandleRun(t.Context(), r); err != nil {
+						t.Error(err)
+					}
+				}()
+			})
+		}
+		return 0
+	})
+	if err := x.backups.HandleRun(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	<-other
+
+	count := 0
+	for _, op := range x.Operations(t) {
+		if op == "HSMBackup" {
+			count++
+		}
+	}
+	if count != 1 {
+		t.Errorf("its end is recorded %d times", count)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
+	"chatelaine.dev/internal/vault/settings"
 	"chatelaine.dev/internal/vault/vaulttest"
 )
 
@@ -338,6 +339,29 @@ func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 		if err != nil || len(list) != want {
 			t.Errorf("definitions %q: %d, %v, want %d", filter, len(list), err, want)
 		}
+	}
+}
+
+func TestNetworkRulesHoldForAnHSM(t *testing.T) {
+	w := start(t, storagetest.SQLite(t))
+	err := w.Transact(t.Context(), func(ctx context.Context) error {
+		_, err := w.Vaults.Edit(ctx, hsmName, func(s *object.Settings) error {
+			s.Network = settings.Network{DefaultAction: "Deny", IPRules: []string{"10.0.0.0/8"}}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := w.Caller
+	inside.Address = "10.1.2.3"
+
+	if _, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", ""); !fault.HasCode(err, "ForbiddenByFirewall") {
+		t.Errorf("from outside: %v", err)
+	}
+	if _, err := w.Roles.Assignments(t.Context(), inside, hsmName, "/", ""); err != nil {
+		t.Errorf("from inside: %v", err)
 	}
 }
 
