@@ -37,9 +37,9 @@ func (d Deps) Call(ctx context.Context, c access.Caller, vault string, op Operat
 		return d.shutOut(ctx, c, v, op)
 	}
 	if err := d.Local.Authorize(ctx, v, c, op.Action, op.At, op.Name); err != nil {
-		return err
+		return v.Told(c, err)
 	}
-	if err = fn(v); err == nil {
+	if err = v.Told(c, fn(v)); err == nil {
 		return nil
 	}
 	rec := c.Record(op.Name, Target(vault, op.At))

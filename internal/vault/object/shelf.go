@@ -74,10 +74,10 @@ func NewShelf(d Deps, k Kind, actions map[Operation]access.Action) *Shelf {
 func (s *Shelf) Call(ctx context.Context, c access.Caller, op Operation, r Ref, fn func(v *Vault) error) error {
 	v, err := s.Vaults.Open(ctx, r.Vault)
 	if err := s.permit(ctx, c, op, r, v); err != nil {
-		return err
+		return v.Told(c, err)
 	}
 	if err == nil {
-		err = fn(v)
+		err = v.Told(c, fn(v))
 	}
 	if err == nil {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 )
 
@@ -93,4 +94,14 @@ func (t *turn) erase(ctx context.Context, k Kind, name string) (Entry, error) {
 // AfterCommit calls fn when the fate of the running transaction is known.
 func (v *Vault) AfterCommit(ctx context.Context, fn func(committed bool)) {
 	v.vaults.rows.AfterCommit(ctx, fn)
+}
+
+// Told is err as the kind of vault words it: a Managed HSM ends what it says with the id of
+// the request (contract §2.2). v may be nil.
+func (v *Vault) Told(c access.Caller, err error) error {
+	if err == nil || v == nil || c.Correlation == "" || v.Settings().Kind != ManagedHSM || fault.Is(err, fault.Internal) {
+		return err
+	}
+	f := fault.Of(err)
+	return fault.Wrap(err, f.Kind, f.Code, f.Message+" (Activity ID: "+c.Correlation+")")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"uuid"
@@ -362,6 +363,20 @@ func TestNetworkRulesHoldForAnHSM(t *testing.T) {
 	}
 	if _, err := w.Roles.Assignments(t.Context(), inside, hsmName, "/", ""); err != nil {
 		t.Errorf("from inside: %v", err)
+	}
+}
+
+func TestMessagesOfAnHSMEndWithTheRequest(t *testing.T) {
+	w := start(t, storagetest.SQLite(t))
+	c := hsmtest.Someone()
+	c.Correlation = "6f1a2b3c-0000-4000-8000-00000000000f"
+	const end = " (Activity ID: 6f1a2b3c-0000-4000-8000-00000000000f)"
+
+	_, list := w.Roles.Assignments(t.Context(), c, hsmName, "/", "")
+	for _, err := range []error{w.create(t.Context(), c, "a"), list} {
+		if f := fault.Of(err); f.Kind != fault.Denied || !strings.HasSuffix(f.Message, end) {
+			t.Errorf("%s %q", f.Kind, f.Message)
+		}
 	}
 }
 
