@@ -93,7 +93,7 @@ func setup(e *testscript.Env) error {
 
 // tamper changes a row of the database behind the server's back.
 func tamper(ts *testscript.TestScript, _ bool, args []string) {
-	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("DATA"), "chatelaine.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(ts.Getenv("DATA"), "chatelaine.db")+"?_pragma=busy_timeout(10000)") // the server writes too
 	ts.Check(err)
 	defer db.Close()
 	done, err := db.Exec(args[0])
