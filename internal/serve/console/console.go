@@ -15,6 +15,7 @@ import (
 	"chatelaine.dev/internal/access/session"
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/discovery"
@@ -37,6 +38,8 @@ type Deps struct {
 	Shelves   Shelves
 	Audit     AuditReader
 	Events    Events
+
+	Subscriptions Subscriptions
 
 	Connections Connections
 	Connectors  []Connector
@@ -166,6 +169,13 @@ func (c *Console) routes() {
 		c.page("POST /connections/{id}/delete", c.deleteConnection)
 		govern.Entries = append(govern.Entries, view.Entry{Name: "Connections", Href: "/connections"})
 	}
+	if c.Subscriptions != nil {
+		c.page("GET /subscriptions", c.subscriptions)
+		c.page("GET /subscriptions/{id}", c.subscription)
+		c.page("POST /subscriptions/{id}/test", c.testSubscription)
+		c.page("POST /subscriptions/{id}/redeliver", c.redeliver)
+		govern.Entries = append(govern.Entries, view.Entry{Name: "Subscriptions", Href: "/subscriptions"})
+	}
 	for _, g := range []view.Group{estate, find, keep, govern} {
 		if len(g.Entries) > 0 {
 			c.menu = append(c.menu, g)
@@ -239,6 +249,15 @@ type Shelves struct {
 	Keys         Shelf
 	Secrets      Shelf
 	Certificates CertificateShelf
+}
+
+// Subscriptions are who is sent events; *subscription.Service is one.
+type Subscriptions interface {
+	List(ctx context.Context, c access.Caller, source, after string, limit int) ([]subscription.Subscription, error)
+	Get(ctx context.Context, c access.Caller, id string) (subscription.Subscription, error)
+	Test(ctx context.Context, c access.Caller, id string) (subscription.Trial, error)
+	DeadLetters(ctx context.Context, c access.Caller, id, cursor string, limit int) (subscription.Letters, error)
+	Redeliver(ctx context.Context, c access.Caller, id string, events []string) (int, error)
 }
 
 // AuditReader reads the audit trail for a caller who may; access.AuditReader is one.

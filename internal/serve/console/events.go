@@ -3,11 +3,13 @@ package console
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/serve/console/page"
@@ -122,6 +124,8 @@ func pageOf(e event.Event, d eventData) string {
 		return lineagePath(e.Subject)
 	case "connections":
 		return connectionPath(e.Subject)
+	case "subscriptions":
+		return subscriptionPath(e.Subject)
 	case "deployments":
 		if d.Request != "" {
 			return requestPath(d.Request)
@@ -158,4 +162,105 @@ func words(kind string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+const (
+	maxSubscriptions = 200 // that a page shows
+	maxLetters       = 50
+)
+
+func subscriptionPath(id string) string { return "/subscriptions/" + url.PathEscape(id) }
+
+// subscriptions shows who is sent events.
+func (c *Console) subscriptions(v *visit) error {
+	list, err := c.Subscriptions.List(v.ctx(), v.caller, "/", v.query("after"), maxSubscriptions)
+	if err != nil {
+		return err
+	}
+	p := page.Subscriptions{Lead: view.Plural(len(list), "subscription", "subscriptions")}
+	for _, x := range list {
+		p.Rows = append(p.Rows, page.SubscriptionRow{
+			Name: view.Link{Text: view.Clean(x.Name), Href: subscriptionPath(x.ID)}, Source: view.Clean(x.Source), Types: wanted(x),
+			Endpoint: view.Clean(x.Endpoint), State: subscriptionState(x),
+		})
+	}
+	if len(list) == maxSubscriptions {
+		p.Pager = v.pager("after", v.query("after"), list[len(list)-1].Name, len(list), 0)
+	}
+	s := v.shell("Subscriptions", "/subscriptions")
+	return v.show(http.StatusOK, p.Show(s))
+}
+
+func wanted(x subscription.Subscription) string {
+	if len(x.Types) == 0 {
+		return "every type"
+	}
+	return view.Clean(strings.Join(x.Types, ", "))
+}
+
+func subscriptionState(x subscription.Subscription) view.Chip {
+	switch x.State {
+	case subscription.Active:
+		return view.Chip{Tone: view.OK, Word: "active"}
+	case subscription.Gone:
+		return view.Chip{Tone: view.Bad, Word: "gone"}
+	}
+	return view.Chip{Tone: view.Bad, Word: "has not agreed"}
+}
+
+// subscription shows one, with what it could not be sent.
+func (c *Console) subscription(v *visit) error {
+	x, err := c.Subscriptions.Get(v.ctx(), v.caller, v.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	dead, err := c.Subscriptions.DeadLetters(v.ctx(), v.caller, x.ID, "", maxLetters)
+	if err != nil {
+		return err
+	}
+	p := page.Subscription{
+		Name: view.Clean(x.Name), State: subscriptionState(x), Problem: view.Clean(x.Problem), Test: subscriptionPath(x.ID) + "/test",
+		Props: []page.Prop{
+			{Name: "Endpoint", Text: view.Clean(x.Endpoint), Mono: true}, {Name: "Source", Text: view.Clean(x.Source), Mono: true}, {Name: "Types", Text: wanted(x)},
+			{Name: "Schema", Text: string(x.Schema)}, {Name: "Signed", Text: map[bool]string{true: "yes", false: "no"}[x.Signed]},
+			{Name: "Waiting", Text: view.Plural(x.Waiting, "event", "events")}, {Name: "Made", Text: view.Minute(x.Created)},
+		},
+	}
+	for _, l := range dead.Letters {
+		p.Letters = append(p.Letters, page.Letter{
+			At: l.Died, Died: view.Relative(v.now, l.Died), Event: view.Clean(words(l.Event.Type) + ": " + l.Event.Subject),
+			Tries: strconv.Itoa(l.Tries), Problem: view.Clean(l.Problem),
+		})
+	}
+	if more := x.Dead - len(dead.Letters); more > 0 {
+		p.More = view.Plural(more, "more is", "more are") + " not shown."
+	}
+	if x.Dead > 0 && x.State == subscription.Active {
+		p.Again = subscriptionPath(x.ID) + "/redeliver"
+	}
+	s := v.shell(p.Name, "/subscriptions")
+	return v.show(http.StatusOK, p.Show(s))
+}
+
+// testSubscription asks the endpoint, and shows what came of it.
+func (c *Console) testSubscription(v *visit) error {
+	id := v.r.PathValue("id")
+	t, err := c.Subscriptions.Test(v.ctx(), v.caller, id)
+	if err != nil {
+		return err
+	}
+	did := "event-taken"
+	if t.Problem != "" {
+		did = "event-refused"
+	}
+	return v.goTo(subscriptionPath(id) + "?did=" + did)
+}
+
+// redeliver sends the dead letters of a subscription again.
+func (c *Console) redeliver(v *visit) error {
+	id := v.r.PathValue("id")
+	if _, err := c.Subscriptions.Redeliver(v.ctx(), v.caller, id, nil); err != nil {
+		return err
+	}
+	return v.goTo(subscriptionPath(id) + "?did=redelivered")
 }

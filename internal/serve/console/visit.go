@@ -117,6 +117,12 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.Bad, Title: "The connection does not work.", Text: "What the other side answered is below."}
 	case "connection-deleted":
 		return view.Notice{Tone: view.OK, Title: "The connection was deleted."}
+	case "event-taken":
+		return view.Notice{Tone: view.OK, Title: "The endpoint took the event."}
+	case "event-refused":
+		return view.Notice{Tone: view.Bad, Title: "The endpoint took no event.", Text: "\"chatelaine subscription test\" says what it answered."}
+	case "redelivered":
+		return view.Notice{Tone: view.OK, Title: "The events are on their way again."}
 	case "adopted":
 		return view.Notice{Tone: view.OK, Title: "Adopted.", Text: "From now on it renews itself. Renew it now if the certificate that is there should go."}
 	case "let-go":

@@ -49,6 +49,8 @@ func pages() map[string]func(view.Shell) templ.Component {
 		"audit":           trail().Show,
 		"connections":     connections().Show,
 		"connection":      page.Connection{Name: "web-1", State: chip(view.OK, "works"), Test: "/connections/1/test", Settings: []page.Prop{{Name: "root", Text: "/etc/nginx/tls", Mono: true}, {Name: "password", Text: "set, and never shown"}}, Props: []page.Prop{{Name: "Connector", Text: "Files"}}, Next: page.Next{Actions: []page.Action{{Text: "Delete…", Href: "/connections/1/delete", Danger: true}}}}.Show,
+		"subscriptions":   page.Subscriptions{Lead: "1 subscription", Rows: []page.SubscriptionRow{{link("rotation", "/subscriptions/1"), "/vaults/payments", "Microsoft.KeyVault.Secret*", "https://hooks.example.com/rotate", chip(view.OK, "active")}}}.Show,
+		"subscription":    page.Subscription{Name: "rotation", State: chip(view.OK, "active"), Test: "/subscriptions/1/test", Again: "/subscriptions/1/redeliver", More: "3 more are not shown.", Props: []page.Prop{{Name: "Schema", Text: "EventGridSchema"}}, Letters: []page.Letter{{in(-3), "3 days ago", "Secret expired: db", "30", "the endpoint answered 503 Service Unavailable"}}}.Show,
 		"adopt":           adopt().Show,
 		"revoke":          revoke().Show,
 		"sign-in":         page.SignIn{}.Show,
@@ -63,7 +65,7 @@ func shell(here, title string, assets *asset.Set) view.Shell {
 		{Entries: []view.Entry{{Name: "Overview", Href: "/"}, {Name: "Certificates", Href: "/certificates"}, {Name: "Lineages", Href: "/lineages"}, {Name: "Requests", Href: "/requests", Count: "3", Waits: "wait for an approval"}}},
 		{Name: "Find", Entries: []view.Entry{{Name: "Discovery", Href: "/discovery"}, {Name: "Endpoints", Href: "/endpoints"}}},
 		{Name: "Keep", Entries: []view.Entry{{Name: "Vaults", Href: "/vaults"}}},
-		{Name: "Govern", Entries: []view.Entry{{Name: "Audit", Href: "/audit"}, {Name: "Connections", Href: "/connections"}}},
+		{Name: "Govern", Entries: []view.Entry{{Name: "Audit", Href: "/audit"}, {Name: "Connections", Href: "/connections"}, {Name: "Subscriptions", Href: "/subscriptions"}}},
 	}}
 }
 
