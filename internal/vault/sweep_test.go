@@ -151,6 +151,19 @@ func TestBrokenOffPurgeIsFinished(t *testing.T) {
 	}
 }
 
+// A sweep may find a name that somebody has recovered meanwhile.
+func TestEraseTouchesNothingThatIsNotPurging(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := newWorld(t, db)
+		w.set(t, vaulttest.Vault, "db", "one")
+		w.must(t, w.Vaults.Erase(t.Context(), w.Transact, vaulttest.Vault))
+		if got := w.secret(t, w.Caller, vaulttest.Vault, "db"); got != "one" {
+			t.Errorf("the secret of a live vault: %s", got)
+		}
+		w.whole(t)
+	})
+}
+
 // fill puts rows into a deleted vault behind its back. A purge does not read them.
 func fill(t testing.TB, w *world, n int) {
 	t.Helper()
