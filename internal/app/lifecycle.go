@@ -65,7 +65,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})
 	f.Lineages = lineage.New(lineage.Deps{
-		Store: store, Inventory: f.Inventory, Connections: f.Connections, Vaults: a.registry, Policy: lineage.Profiles{Set: a.profiles},
+		Store: store, Inventory: f.Inventory, Connections: f.Connections, Vaults: a.Certificates, Policy: lineage.Profiles{Set: a.profiles},
 		Busy:     func(ctx context.Context, id string) (bool, error) { return f.Requests.Busy(ctx, id) },
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})

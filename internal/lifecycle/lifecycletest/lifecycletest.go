@@ -187,7 +187,7 @@ func (w *World) openLifecycle() {
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Now: w.Time, Log: log,
 	})
 	w.Lineages = lineage.New(lineage.Deps{
-		Store: w.Store, Inventory: w.Inventory, Connections: w.Connections, Vaults: w.Vaults, Policy: policy,
+		Store: w.Store, Inventory: w.Inventory, Connections: w.Connections, Vaults: w.Certificates, Policy: policy,
 		Busy:     func(ctx context.Context, id string) (bool, error) { return w.Requests.Busy(ctx, id) },
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Now: w.Time, Log: log,
 	})

@@ -61,11 +61,7 @@ func (s *Service) check(ctx context.Context, c access.Caller, l Lineage, operati
 	if _, err := s.Policy.Check(l.Wanted, s.Now()); err != nil {
 		return err
 	}
-	scope := access.Scope("/vaults/" + l.Keep.Vault + "/certificates/" + strings.ToLower(l.Keep.Name))
-	if err := s.Guard.Authorize(ctx, c, importInto, scope, operation); err != nil {
-		return err
-	}
-	if _, err := s.Vaults.Open(ctx, l.Keep.Vault); err != nil {
+	if err := s.Vaults.MayImport(ctx, c, object.Ref{Vault: l.Keep.Vault, Name: l.Keep.Name}); err != nil {
 		return err
 	}
 	return s.checkTargets(ctx, c, l.Targets, operation)

@@ -22,10 +22,9 @@ const (
 	Delete access.Action = "Chatelaine/lineages/delete"
 
 	// What else a lineage makes use of, and its writer must therefore hold: the connections
-	// of its targets at "/connections/{id}", the vault's certificate at
-	// "/vaults/{vault}/certificates/{name}", the certificate that it adopts at "/".
+	// of its targets at "/connections/{id}", the certificate that it adopts at "/". Whether
+	// it may put its certificate into the vault is the vault's to say.
 	useConnection    access.Action = "Chatelaine/connections/run"
-	importInto       access.Action = access.VaultPrefix + "certificates/import/action"
 	adoptCertificate access.Action = "Chatelaine/certificates/write"
 )
 

@@ -28,9 +28,10 @@ type Connections interface {
 	CheckPlace(ctx context.Context, id string, place connector.Settings) error
 }
 
-// Vaults opens vaults; fault.NotFound.
+// Vaults says whether a caller may put a certificate into a vault, by whatever decides
+// there; fault.NotFound if there is no such vault.
 type Vaults interface {
-	Open(ctx context.Context, name string) (*object.Vault, error)
+	MayImport(ctx context.Context, c access.Caller, r object.Ref) error
 }
 
 // Deps are what the service needs.

@@ -15,6 +15,8 @@ import (
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault/object"
+	"chatelaine.dev/internal/vault/settings"
 	"chatelaine.dev/internal/vault/vaulttest"
 	"github.com/google/go-cmp/cmp"
 )
@@ -264,5 +266,30 @@ func TestRevocationThatIsHeardOfMakesTheLineageDue(t *testing.T) {
 	got, err := w.Store.Lineage(t.Context(), l.ID)
 	if err != nil || got.Due.After(w.Time()) || len(w.Records(t, "LineageHasten")) != 1 {
 		t.Errorf("due at %s, %v, %d records", got.Due, err, len(w.Records(t, "LineageHasten")))
+	}
+}
+
+// In a vault where access policies decide, a role does not let anybody have certificates put into it.
+func TestLineageKeepsToTheAccessPoliciesOfItsVault(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	decide := func(policies ...settings.Policy) {
+		t.Helper()
+		if err := w.DB.Transact(t.Context(), func(ctx context.Context) error {
+			_, err := w.Vaults.Edit(ctx, vaulttest.Vault, func(s *object.Settings) error {
+				s.PolicyMode, s.Policies = true, policies
+				return nil
+			})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide()
+	if _, err := w.Lineages.Create(t.Context(), w.Caller, wanted("one"), nil); !fault.HasCode(err, "ForbiddenByPolicy") {
+		t.Errorf("without a policy: %v", err)
+	}
+	decide(settings.Policy{ObjectID: w.Caller.Principal, Permissions: settings.Permissions{Certificates: []string{"import"}}})
+	if _, err := w.Lineages.Create(t.Context(), w.Caller, wanted("two"), nil); err != nil {
+		t.Errorf("with a policy: %v", err)
 	}
 }

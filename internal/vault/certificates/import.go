@@ -60,6 +60,12 @@ func (q ImportRequest) read() (pfx.Bundle, string, error) {
 	return b, policy.PKCS12, err
 }
 
+// MayImport says whether c may import a certificate of a name, for whoever arranges that
+// the product does it later.
+func (s *Service) MayImport(ctx context.Context, c access.Caller, r object.Ref) error {
+	return s.shelf.Permit(ctx, c, importing, r)
+}
+
 // Import stores a certificate with its key as a new version. The control plane uses it
 // for certificates that it renewed.
 func (s *Service) Import(ctx context.Context, c access.Caller, r object.Ref, q ImportRequest) (cert Certificate, err error) {

@@ -38,6 +38,16 @@ func (s *Shelf) permit(ctx context.Context, c access.Caller, op Operation, r Ref
 		c.Application, c.Principal, c.Issuer, need.area, need.word, v.Name, g.Where()))
 }
 
+// Permit says whether c may do op to r, as Call does before it: for work of which another
+// floor does the rest, in the product's own name.
+func (s *Shelf) Permit(ctx context.Context, c access.Caller, op Operation, r Ref) error {
+	v, err := s.Vaults.Open(ctx, r.Vault)
+	if err := s.permit(ctx, c, op, r, v); err != nil {
+		return err
+	}
+	return err
+}
+
 // Admits reports whether the network rules of the vault let a caller in.
 func (v *Vault) Admits(c access.Caller) bool {
 	return c.IsSystem() || v.gate.Load().network.Admits(c.Address)
@@ -102,7 +112,7 @@ func neededFor(op Operation, action access.Action) permission {
 // listing are the operations that list, or read what was deleted; the suffix finds the
 // permission in permissionOf.
 var listing = map[Operation]access.Action{
-	List: "#list", ListVersions: "#list", ListDeleted: "#list", GetDeleted: "#get",
+	List: "#list", ListVersions: "#list", ListDeleted: "#list", "IssuersList": "#list", GetDeleted: "#get",
 }
 
 // permissionOf are the permissions by the action that a role must have (contract §2.7).
@@ -144,6 +154,9 @@ func permissions(table map[string]string) map[access.Action]permission {
 		p := permission{settings.Area(area), word, settings.Of(settings.Area(area), word)}
 		out[access.Action(access.VaultPrefix+action)] = p
 	}
+	// To take a vault away or to bring one in is everything at once.
+	whole := permission{"all keys, secrets and certificates", "all", settings.All(settings.Keys, settings.Secrets, settings.Certificates)}
+	out[access.VaultPrefix+"export/action"], out[access.VaultPrefix+"import/action"] = whole, whole
 	return out
 }
 

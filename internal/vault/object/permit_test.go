@@ -33,6 +33,12 @@ func TestEveryActionHasAPermissionWord(t *testing.T) {
 			t.Errorf("%s needs %s %s", op, p.area, p.word)
 		}
 	}
+	if p := neededFor("ExportRequest", access.VaultPrefix+"export/action"); p.set != settings.All(settings.Keys, settings.Secrets, settings.Certificates) {
+		t.Errorf("whoever takes a vault away needs %b", p.set)
+	}
+	if p := neededFor("IssuersList", access.VaultPrefix+"certificatecas/read"); p.word != "listissuers" {
+		t.Errorf("whoever lists issuers needs %s", p.word)
+	}
 	if p := neededFor(Get, access.VaultPrefix+"secrets/sing/action"); p.set != 0 {
 		t.Errorf("an unknown action is allowed to whoever has %s %s", p.area, p.word)
 	}

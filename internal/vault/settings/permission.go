@@ -21,8 +21,8 @@ const (
 	Storage      Area = "storage" // kept and returned; nothing here asks for it
 )
 
-// all is the word that stands for every permission of an area.
-const all = "all"
+// everything is the word that stands for every permission of an area.
+const everything = "all"
 
 // words are the permissions of each area (contract §2.7), as they are returned.
 var words = map[Area][]string{
@@ -65,10 +65,12 @@ func Of(a Area, word string) Set {
 	return 0
 }
 
-// whole is every permission of an area.
-func whole(a Area) (s Set) {
-	for _, w := range words[a] {
-		s |= Of(a, w)
+// All is every permission of some areas.
+func All(areas ...Area) (s Set) {
+	for _, a := range areas {
+		for _, w := range words[a] {
+			s |= Of(a, w)
+		}
 	}
 	return s
 }
@@ -97,11 +99,11 @@ func (p Permissions) canonical() (Permissions, error) {
 	for a, list := range p.each() {
 		var out []string
 		for _, w := range *list {
-			i := slices.IndexFunc(append(slices.Clone(words[a]), all), func(known string) bool { return strings.EqualFold(known, w) })
+			i := slices.IndexFunc(append(slices.Clone(words[a]), everything), func(known string) bool { return strings.EqualFold(known, w) })
 			if i < 0 {
-				return p, fault.New(fault.Invalid, "BadRequest", "%.40q is no permission for %s; want some of %s or %s.", w, a, strings.Join(words[a], ", "), all)
+				return p, fault.New(fault.Invalid, "BadRequest", "%.40q is no permission for %s; want some of %s or %s.", w, a, strings.Join(words[a], ", "), everything)
 			}
-			known := all
+			known := everything
 			if i < len(words[a]) {
 				known = words[a][i]
 			}
@@ -118,8 +120,8 @@ func (p Permissions) canonical() (Permissions, error) {
 func (p Permissions) set() (s Set) {
 	for a, list := range p.each() {
 		for _, w := range *list {
-			if w == all {
-				s |= whole(a)
+			if w == everything {
+				s |= All(a)
 			}
 			s |= Of(a, w)
 		}
