@@ -41,8 +41,9 @@ func newCLI(t *testing.T, p *apptest.Product) *cli {
 	if err := os.WriteFile(c.hosts, []byte("127.0.0.1 localhost "+vaults+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	root := filepath.Join(p.Data, "bootstrap", "root.pem")
 	c.env = append(os.Environ(), "AZURE_CONFIG_DIR="+dir, "HOME="+dir, "AZURE_CORE_COLLECT_TELEMETRY=false", "AZURE_CORE_NO_COLOR=true", "PYTHONPATH="+mend,
-		"REQUESTS_CA_BUNDLE="+filepath.Join(p.Data, "bootstrap", "root.pem"))
+		"REQUESTS_CA_BUNDLE="+root, "SSL_CERT_FILE="+root)
 	if out, err := c.command("true").CombinedOutput(); err != nil {
 		t.Skipf("needs a mount namespace of its own, which this machine does not allow: %v %s", err, out)
 	}
@@ -131,8 +132,8 @@ func (c *cli) keep(name, line string) {
 	c.variables[name] = got
 }
 
-// login registers the product as a cloud and signs in as the first administrator.
-func (c *cli) login(p *apptest.Product) {
+// environment takes over admin.env.
+func (c *cli) environment(p *apptest.Product) {
 	c.t.Helper()
 	environment, err := os.ReadFile(filepath.Join(p.Data, "bootstrap", "admin.env"))
 	if err != nil {
@@ -143,6 +144,12 @@ func (c *cli) login(p *apptest.Product) {
 			c.variables[strings.ReplaceAll(name, "_", "")] = value
 		}
 	}
+}
+
+// login registers the product as a cloud and signs in as the first administrator.
+func (c *cli) login(p *apptest.Product) {
+	c.t.Helper()
+	c.environment(p)
 	cloud := filepath.Join(filepath.Dir(c.hosts), "cloud.json")
 	config := c.fill(`{"endpoints":{"resourceManager":"$URL","activeDirectory":"$URL/adfs","activeDirectoryResourceId":"$URL",` +
 		`"activeDirectoryGraphResourceId":"$URL","microsoftGraphResourceId":"$URL"},"suffixes":{"keyvaultDns":".localhost:$PORT"}}`)
@@ -157,6 +164,21 @@ func (c *cli) login(p *apptest.Product) {
 			c.t.Fatal(err)
 		}
 	}
+}
+
+func TestAzureCLIFindsEverythingByTheMetadata(t *testing.T) {
+	p := apptest.Start(t)
+	c := newCLI(t, p)
+	c.environment(p)
+	c.env = append(c.env, "ARM_CLOUD_METADATA_URL="+p.URL+"/metadata/endpoints?api-version=2019-05-01")
+
+	for _, line := range []string{"cloud set -n Chatelaine", "login --service-principal -u $AZURECLIENTID -p $AZURECLIENTSECRET --tenant adfs --output none"} {
+		if _, err := c.az(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.want("keyvault create -n kv1 -g rg1 --query properties.vaultUri", `"https://kv1.localhost:$PORT/"`)
+	c.want(`rest --resource $URL --url "https://kv1.localhost:$PORT/secrets?api-version=7.4"`, `{"nextLink":null,"value":[]}`)
 }
 
 func TestAzureCLIManagesVaults(t *testing.T) {
@@ -184,7 +206,7 @@ func TestAzureCLIManagesVaults(t *testing.T) {
 	c.want("keyvault update -n kv1 --enabled-for-deployment true --set tags.a=b --query [tags,properties.enabledForDeployment]", `[{"a":"b","env":"test"},true]`)
 	c.want("keyvault check-name -n default --query [nameAvailable,reason]", `[false,"AlreadyExists"]`)
 
-	c.want("keyvault set-policy -n kv1 --spn $APP --secret-permissions get list --query properties.accessPolicies[1].[objectId,permissions.secrets]", `["$OBJECT",["get","list"]]`)
+	c.want("keyvault set-policy -n kv1 --spn $APP --secret-permissions get list --query properties.accessPolicies[1].[objectId,sort(permissions.secrets)]", `["$OBJECT",["get","list"]]`)
 	c.want("keyvault set-policy -n kv1 --object-id $OBJECT --key-permissions get --query properties.accessPolicies[1].permissions.keys", `["get"]`)
 	c.want("keyvault delete-policy -n kv1 --object-id $OBJECT --query length(properties.accessPolicies)", `1`)
 
