@@ -22,6 +22,7 @@ import (
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
+	"chatelaine.dev/internal/vault/settings"
 	"chatelaine.dev/internal/vault/vaulttest"
 )
 
@@ -343,6 +344,28 @@ func TestVaultPagesShowNoValues(t *testing.T) {
 	}
 	if slices.Contains(h.vaults.Operations(t), "SecretGet") {
 		t.Error("a page revealed a secret")
+	}
+}
+
+func TestVaultPageSaysWhoIsLetIn(t *testing.T) {
+	h := furnished(t)
+	b := h.signedIn()
+	page := func() string { return consoletest.Text(b.page("/vaults/payroll?kind=secrets").doc.All("main")[0]) }
+	if text := page(); !strings.Contains(text, "roles decide") || !strings.Contains(text, "all addresses") {
+		t.Errorf("as it was made: %s", text)
+	}
+	if err := h.vaults.DB.Transact(t.Context(), func(ctx context.Context) error {
+		_, err := h.vaults.Vaults.Edit(ctx, "payroll", func(s *object.Settings) error {
+			s.Network = settings.Network{DefaultAction: settings.DenyAction, IPRules: []string{"127.0.0.0/8", "192.0.2.0/24", "::1"}}
+			s.Tags = map[string]string{"team": "<i>pay</i>"}
+			return nil
+		})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if text := page(); !strings.Contains(text, "only 127.0.0.0/8, 192.0.2.0/24, ::1/128") || !strings.Contains(text, "team=<i>pay</i>") {
+		t.Errorf("after a change: %s", text)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"chatelaine.dev/internal/serve/console/view"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/object"
+	"chatelaine.dev/internal/vault/settings"
 )
 
 // objectsPage is the most that a vault lists at once.
@@ -51,14 +52,23 @@ func (c *Console) vault(v *visit) error {
 	if err != nil {
 		return err
 	}
-	kind := object.Kind(view.Or(v.query("kind"), string(object.Secrets)))
+	kinds := []object.Kind{object.Secrets, object.Keys, object.Certificates}
+	if x.Settings().Kind == object.ManagedHSM {
+		kinds = []object.Kind{object.Keys}
+	}
+	kind := object.Kind(view.Or(v.query("kind"), string(kinds[0])))
 	p := page.Vault{Name: x.Name, Address: c.VaultURL(x.Name), Kind: kind.Title() + "s", Props: []page.Prop{
 		{Name: "Address", Text: c.VaultURL(x.Name), Mono: true},
 		{Name: "Deleted objects", Text: "can be recovered for " + view.Plural(x.Settings().RetentionDays, "day", "days")},
 		{Name: "Purge protection", Text: map[bool]string{true: "on: nobody can purge before then", false: "off"}[x.Settings().PurgeProtection]},
+		{Name: "Access", Text: decidedBy(x.Settings())},
+		{Name: "Network", Text: letIn(x.Settings())},
 		{Name: "Made", Text: view.Day(x.Settings().Created)},
 	}}
-	for _, k := range []object.Kind{object.Secrets, object.Keys, object.Certificates} {
+	if tags := tagsOf(x.Settings().Tags); tags != "" {
+		p.Props = append(p.Props, page.Prop{Name: "Tags", Text: tags})
+	}
+	for _, k := range kinds {
 		p.Tabs = append(p.Tabs, page.Tab{Text: k.Title() + "s", Href: vaultPath(x.Name) + "?kind=" + string(k), Current: k == kind})
 	}
 	here := v.query("after")
@@ -72,6 +82,34 @@ func (c *Console) vault(v *visit) error {
 	p.Empty = view.Nothing{Title: "No " + string(kind) + " here.", Text: "Programs put them here with the Key Vault client of their language, at " + c.VaultURL(x.Name) + "."}
 	s := v.shell(x.Name, "/vaults")
 	return v.show(http.StatusOK, p.Show(s))
+}
+
+// decidedBy says what decides who may do what in a vault.
+func decidedBy(s object.Settings) string {
+	switch {
+	case s.Kind == object.ManagedHSM:
+		return "the HSM's own roles decide"
+	case s.PolicyMode:
+		return view.Plural(len(s.Policies), "access policy decides", "access policies decide")
+	}
+	return "roles decide"
+}
+
+// letIn says which addresses a vault answers.
+func letIn(s object.Settings) string {
+	text := "all addresses"
+	switch n := s.Network; {
+	case n.DefaultAction == settings.DenyAction && len(n.IPRules) == 0:
+		text = "no address"
+	case n.DefaultAction == settings.DenyAction && len(n.IPRules) > 5:
+		text = view.Plural(len(n.IPRules), "rule lets in", "rules let in")
+	case n.DefaultAction == settings.DenyAction:
+		text = "only " + strings.Join(n.IPRules, ", ")
+	}
+	if s.Network.Private {
+		text += ", if private"
+	}
+	return text
 }
 
 // objects lists one kind. It takes the attributes of an object, and of a key its public
