@@ -164,6 +164,8 @@ func (a *App) Run(ctx context.Context) error {
 	var cause error
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 loop:
 	for {
 		select {
@@ -177,6 +179,8 @@ loop:
 			break loop
 		case <-tick.C:
 			a.housekeep(ctx)
+		case <-look.C:
+			a.catchUp(ctx)
 		}
 	}
 	return errors.Join(cause, a.Close())

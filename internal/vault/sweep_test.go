@@ -10,7 +10,6 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
-	"chatelaine.dev/internal/storage/vaultdb"
 	"chatelaine.dev/internal/vault"
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/policy"
@@ -167,30 +166,24 @@ func TestEraseTouchesNothingThatIsNotPurging(t *testing.T) {
 // fill puts rows into a deleted vault behind its back. A purge does not read them.
 func fill(t testing.TB, w *world, n int) {
 	t.Helper()
-	store := vaultdb.New(w.DB)
 	w.must(t, w.DB.Transact(t.Context(), func(ctx context.Context) error {
-		for i := range n {
-			err := store.Put(ctx, object.Row{Vault: vaulttest.Vault, Kind: object.Secrets, Name: fmt.Sprintf("s%06d", i), Sealed: make([]byte, 300), Revision: 1})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := w.DB.Exec(ctx, `INSERT INTO objects (vault, kind, name, version, position, deleted, purge, revision, sealed)
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+			SELECT $2, 'secrets', 's' || i, '', 0, FALSE, 0, 1, $3 FROM n`, n, vaulttest.Vault, make([]byte, 300))
+		return err
 	}))
 }
 
-// The writer is never held up for long, however large the vault is.
+// However large the vault is, others who write come in between.
 func TestPurgeOfALargeVaultLetsOthersWrite(t *testing.T) {
-	if testing.Short() {
-		t.Skip("100,000 rows take seconds to make")
-	}
+	const size = 40_000
 	w := newWorld(t, storagetest.SQLite(t))
 	ctx := t.Context()
 	_, err := w.Service.Create(ctx, w.Caller, "other", object.Settings{})
 	w.must(t, err)
 	_, err = w.Service.Delete(ctx, w.Caller, vaulttest.Vault)
 	w.must(t, err)
-	fill(t, w, 100_000)
+	fill(t, w, size)
 
 	done := make(chan error)
 	began := time.Now()
@@ -201,9 +194,10 @@ func TestPurgeOfALargeVaultLetsOthersWrite(t *testing.T) {
 		select {
 		case err := <-done:
 			w.must(t, err)
-			t.Logf("100,000 rows went in %s; %d writes beside, the longest took %s", time.Since(began), writes, longest)
-			if longest > time.Second || writes == 0 {
-				t.Errorf("%d writes beside the purge, the longest took %s", writes, longest)
+			whole := time.Since(began)
+			t.Logf("%d rows went in %s; %d writes beside, the longest took %s", size, whole, writes, longest)
+			if writes < 5 || longest > whole/2 {
+				t.Errorf("%d writes beside a purge of %s, the longest took %s", writes, whole, longest)
 			}
 			if n := rows(t, w.DB, "vaults"); n != 1 {
 				t.Errorf("%d vaults are left", n)
