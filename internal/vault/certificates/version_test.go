@@ -53,5 +53,3 @@ func TestVersionOfACertificateGoesWithItsKeyAndSecret(t *testing.T) {
 		}
 	})
 }
-
-func second2[T any](_ T, err error) error { return err }

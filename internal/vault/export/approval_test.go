@@ -292,3 +292,35 @@ func TestManagedHSMIsNotExported(t *testing.T) {
 		t.Error("asked for an export of a managed HSM")
 	}
 }
+
+func TestAccessPoliciesDecideWhoTakesTheirVaultAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sqlite(t))
+	w.allow(settings.ExportAll)
+	w.Deny(export.Take) // no role decides here
+	policies := func(p settings.Permissions) {
+		t.Helper()
+		if err := w.DB.Transact(t.Context(), func(ctx context.Context) error {
+			_, err := w.Vaults.Edit(ctx, vaulttest.Vault, func(v *settings.Vault) error {
+				v.PolicyMode, v.Policies = true, []settings.Policy{{ObjectID: aliceID, Permissions: p}}
+				return nil
+			})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.alice.Principal = aliceID
+	draft := export.Draft{Vault: vaulttest.Vault, Recipients: []string{w.identity.Recipient().String()}}
+
+	policies(settings.Permissions{Keys: []string{"all"}, Secrets: []string{"all"}, Certificates: []string{"get", "backup"}})
+	if _, err := w.exports.Ask(t.Context(), w.alice, draft); !fault.HasCode(err, "ForbiddenByPolicy") {
+		t.Errorf("with some permissions: %v", err)
+	}
+	policies(settings.Permissions{Keys: []string{"all"}, Secrets: []string{"all"}, Certificates: []string{"all"}})
+	if _, err := w.exports.Ask(t.Context(), w.alice, draft); err != nil {
+		t.Errorf("with all permissions: %v", err)
+	}
+}
+
+const aliceID = "00000000-0000-4000-8000-00000000000a"

@@ -77,10 +77,13 @@ func TestStrangersContentIsRefusedWhole(t *testing.T) {
 	must[object.Entry](t)(to.secrets.Set(t.Context(), to.Caller, to.ref("mine"), secrets.SetRequest{Value: "v"}))
 	before := to.all()
 
-	var other archive.File // the private key of another
+	var other, stranger archive.File // the private key of another, and the certificate of another
 	rewritten(t, whole, func(i *archive.Item) bool {
 		if i.Kind == object.Keys && i.Name == "p256" && i.Version != nil {
 			other = i.Version.Files[0]
+		}
+		if i.Kind == object.Certificates && i.Name == "web" && i.Version != nil {
+			stranger = i.Version.Files[0]
 		}
 		return true
 	})
@@ -116,8 +119,9 @@ func TestStrangersContentIsRefusedWhole(t *testing.T) {
 		"an operation that keys do not have": version(object.Keys, "p256", func(x *archive.Version) {
 			x.Key.Properties = bytes.Replace(x.Key.Properties, []byte(`"sign"`), []byte(`"fly"`), 1)
 		}),
-		"no PEM": version(object.Keys, "p256", func(x *archive.Version) { x.Files[0].Content = []byte("no PEM") }),
-		"a certificate of another key": version(object.Certificates, "web-pem", func(x *archive.Version) {
+		"no PEM":                       version(object.Keys, "p256", func(x *archive.Version) { x.Files[0].Content = []byte("no PEM") }),
+		"a certificate of another key": version(object.Certificates, "web-pem", func(x *archive.Version) { x.Files[0] = stranger }),
+		"no certificate": version(object.Certificates, "web-pem", func(x *archive.Version) {
 			x.Files[0].Content = []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 		}),
 		"a secret of two MiB":    version(object.Secrets, "db-password", func(x *archive.Version) { v := archive.Hidden(strings.Repeat("v", 2<<20)); x.Secret.Value = &v }),

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -265,12 +266,42 @@ func TestExportIsReadWithoutChatelaine(t *testing.T) {
 	if diff := cmp.Diff(values, []string{"one", "two", "drei 🗝 \x00 \" \n", ""}); diff != "" {
 		t.Error(diff)
 	}
+	readByOpenSSL(t, files)
 	suffixes := map[string]int{}
 	for name := range files {
 		suffixes[path.Ext(name)]++
 	}
 	if suffixes[".pfx"] != 3 || suffixes[".jwk"] != 4 {
 		t.Errorf("files %v", suffixes)
+	}
+}
+
+// readByOpenSSL has openssl read every key that any version of it knows, and every PKCS #12 file.
+func readByOpenSSL(t *testing.T, files map[string][]byte) {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("needs openssl")
+	}
+	read := 0
+	for name, content := range files {
+		var args []string
+		switch {
+		case strings.HasPrefix(name, "keys/") && path.Ext(name) == ".pem" && !strings.Contains(name, "/mldsa"):
+			args = []string{"pkey", "-noout", "-check"}
+		case path.Ext(name) == ".pfx":
+			args = []string{"pkcs12", "-passin", "pass:", "-nodes"}
+		default:
+			continue
+		}
+		c := exec.Command("openssl", args...)
+		c.Stdin = bytes.NewReader(content)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("openssl does not read %s: %v: %s", name, err, out)
+		}
+		read++
+	}
+	if read < 15 {
+		t.Errorf("openssl has read %d files", read)
 	}
 }
 

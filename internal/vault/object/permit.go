@@ -138,14 +138,6 @@ var permissionOf = permissions(map[string]string{
 // permissions reads the table above: a word of the action's own area, or area and word.
 func permissions(table map[string]string) map[access.Action]permission {
 	out := make(map[access.Action]permission, len(table))
-	// What an export takes along, and what an import puts in, needs the same word of all areas.
-	for action, word := range map[access.Action]string{"export/action": "backup", "import/action": "restore"} {
-		p := permission{area: "keys, secrets and certificates", word: word}
-		for _, area := range []settings.Area{settings.Keys, settings.Secrets, settings.Certificates} {
-			p.set |= settings.Of(area, word)
-		}
-		out[access.VaultPrefix+action] = p
-	}
 	for action, word := range table {
 		area, _, _ := strings.Cut(action, "/")
 		if a, w, ok := strings.Cut(word, " "); ok {
