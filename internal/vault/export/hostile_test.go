@@ -165,6 +165,9 @@ func TestStrangersContentIsRefusedWhole(t *testing.T) {
 			}
 		})
 	}
+	if err := os.WriteFile(filepath.Join(to.exports.Dir, ".import-killed"), []byte("left"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, file := range map[string][]byte{"cut": whole[:len(whole)-2000], "encrypted": []byte("age-encryption.org/v1\n"), "empty": nil} {
 		if _, err := to.exports.Import(t.Context(), to.Caller, vaulttest.Vault, bytes.NewReader(file)); !fault.HasCode(err, "NotAnExport") {
 			t.Errorf("a file that is %s: %v", name, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/seal"
@@ -23,14 +24,25 @@ type spool struct {
 	count int64
 }
 
+// newSpool makes the spool of the one import that runs at a time, and removes what an
+// import has left that was killed.
 func newSpool(dir string) (*spool, error) {
+	left, err := filepath.Glob(filepath.Join(dir, spoolName))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range left {
+		if err := os.Remove(name); err != nil {
+			return nil, err
+		}
+	}
 	key := make([]byte, seal.KeySize)
 	_, _ = rand.Read(key) // never fails
 	box, err := seal.NewBox(key)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, ".import-*") // mode 0600
+	f, err := os.CreateTemp(dir, spoolName) // mode 0600
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +52,8 @@ func newSpool(dir string) (*spool, error) {
 func (s *spool) close() error {
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }
+
+const spoolName = ".import-*"
 
 func spoolIdentity(n int64) seal.Identity { return seal.Identity{Kind: "import", Revision: n} }
 
