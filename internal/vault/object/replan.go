@@ -35,26 +35,33 @@ func (a *Agenda) Rebuild(ctx context.Context) error {
 	})
 }
 
+// eachVault calls fn for every vault, the deleted too: they may be recovered.
 func (a *Agenda) eachVault(ctx context.Context, fn func(v *Vault) error) error {
-	for after := ""; ; {
-		list, err := a.Vaults.List(ctx, after, 100)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		for _, l := range list {
-			v, err := a.Vaults.Open(ctx, l.Name)
-			if fault.Is(err, fault.NotFound) {
-				continue // purged meanwhile
-			}
+	for _, list := range []func(context.Context, string, int) ([]*Vault, error){a.Vaults.List, a.Vaults.ListDeleted} {
+		for after := ""; ; {
+			found, err := list(ctx, after, 100)
 			if err != nil {
 				return err
 			}
-			if err := fn(v); err != nil {
-				return fmt.Errorf("vault %s: %w", v.Name, err)
+			if len(found) == 0 {
+				break
 			}
+			for _, l := range found {
+				v, err := a.Vaults.OpenAny(ctx, l.Name)
+				if fault.Is(err, fault.NotFound) {
+					continue // purged meanwhile
+				}
+				if err != nil {
+					return err
+				}
+				if err := fn(v); err != nil {
+					return fmt.Errorf("vault %s: %w", v.Name, err)
+				}
+			}
+			after = found[len(found)-1].Name
 		}
-		after = list[len(list)-1].Name
 	}
+	return nil
 }
 
 // each calls fn for every object of a kind, the deleted too.
