@@ -11,6 +11,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/certificates/policy"
 	"chatelaine.dev/internal/vault/keys"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -141,7 +142,7 @@ func (s *Service) signSelf(ctx context.Context, n creation, p pending, key crypt
 	if err != nil {
 		return err
 	}
-	leaf, err := x509.ParseCertificate(der)
+	leaf, err := certificate.Parse(der)
 	if err != nil {
 		return fmt.Errorf("read the certificate just signed: %w", err)
 	}
@@ -260,9 +261,6 @@ func (s *Service) keyFor(ctx context.Context, v *object.Vault, head object.Head,
 			}
 			return s.keys.Bring(ctx, key, isHSM(p), operations(p))
 		}
-	}
-	if err := p.Key.Spec().CheckX509(); err != nil {
-		return keys.Made{}, err
 	}
 	return s.keys.Make(ctx, keys.Wanted{Type: p.Key.Type, Bits: p.Key.Size, Curve: p.Key.Curve, Ops: operations(p)})
 }

@@ -141,7 +141,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		"no policy":          {create("new", ""), fault.Invalid, "BadParameter"},
 		"a bad name":         {create("a_b", selfEC), fault.Invalid, "BadParameter"},
 		"an unknown issuer":  {create("new", strings.Replace(selfEC, "self", "digicert", 1)), fault.NotFound, "CertificateIssuerNotFound"},
-		"an unmakeable key":  {create("new", strings.Replace(selfEC, `"kty":"EC"`, `"kty":"EC","crv":"P-256K"`, 1)), fault.Invalid, "BadParameter"},
+		"an unmakeable key":  {create("new", strings.Replace(selfEC, `"kty":"EC"`, `"kty":"EC","crv":"P-192"`, 1)), fault.Invalid, "BadParameter"},
 		"nothing to import":  {load(certificates.ImportRequest{}), fault.Invalid, "BadParameter"},
 		"noise to import":    {load(certificates.ImportRequest{Value: "hello"}), fault.Invalid, "BadParameter"},
 		"a policy of RSA":    {load(certificates.ImportRequest{Bundle: b, Policy: parsePolicy(t, `{"key_props":{"kty":"RSA"}}`)}), fault.Invalid, "BadParameter"},

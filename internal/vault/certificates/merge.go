@@ -7,6 +7,7 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/pfx"
 )
@@ -126,7 +127,7 @@ func parse(list [][]byte) ([]*x509.Certificate, error) {
 		if size += len(der); size > pfx.MaxSize {
 			return nil, fault.New(fault.Invalid, "BadParameter", "The certificates in x5c have more than %d bytes.", pfx.MaxSize)
 		}
-		c, err := x509.ParseCertificate(der)
+		c, err := certificate.Parse(der)
 		if err != nil {
 			return nil, fault.Wrap(err, fault.Invalid, "BadParameter", "One of the certificates in x5c does not parse; send each as base64 of its DER.")
 		}

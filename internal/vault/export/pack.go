@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/vault/export/archive"
 	"chatelaine.dev/internal/vault/keys"
 	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
 )
@@ -307,7 +308,7 @@ func parseChain(text []byte) (leaf *x509.Certificate, ders [][]byte, err error) 
 	if len(ders) == 0 {
 		return nil, nil, fault.New(fault.Invalid, "NotAnExport", "The file has a certificate that is empty.")
 	}
-	if leaf, err = x509.ParseCertificate(ders[0]); err != nil {
+	if leaf, err = certificate.Parse(ders[0]); err != nil {
 		return nil, nil, fault.New(fault.Invalid, "NotAnExport", "The file has a certificate that cannot be read: %.100s.", err.Error())
 	}
 	return leaf, ders, nil

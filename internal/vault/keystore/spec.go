@@ -76,7 +76,7 @@ func (s Spec) Check() error {
 	return fault.New(fault.Invalid, "BadParameter", "Key type %.20q is not supported; use RSA, EC, oct or AKP.", string(s.Type))
 }
 
-// CheckX509 is Check for a key that a certificate shall have: crypto/x509 knows neither
+// CheckX509 is Check for a key that our own CA shall certify: crypto/x509 knows neither
 // secp256k1 nor, of course, symmetric keys, and no profile has ML-DSA.
 func (s Spec) CheckX509() error {
 	if err := s.Check(); err != nil {

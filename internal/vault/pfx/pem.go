@@ -5,6 +5,9 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+
+	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 )
 
 // Types of PEM blocks (RFC 7468), and the two older ones for keys.
@@ -62,7 +65,7 @@ func (r *reader) block(b *pem.Block) error {
 	}
 	switch b.Type {
 	case pemCertificate:
-		c, err := x509.ParseCertificate(b.Bytes)
+		c, err := certificate.Parse(b.Bytes)
 		if err != nil {
 			return invalid("one of its certificates does not parse (%v)", err)
 		}
@@ -109,7 +112,7 @@ func upgrade(b *pem.Block) ([]byte, error) {
 func EncodePEM(b Bundle) ([]byte, error) {
 	var out bytes.Buffer
 	if b.Key != nil {
-		der, err := x509.MarshalPKCS8PrivateKey(b.Key)
+		der, err := keystore.MarshalPKCS8(b.Key)
 		if err != nil {
 			return nil, err
 		}

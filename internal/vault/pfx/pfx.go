@@ -25,7 +25,7 @@ const (
 
 // Bundle is a private key with its certificates. It never prints its key.
 type Bundle struct {
-	Key          crypto.PrivateKey   // *rsa.PrivateKey or *ecdsa.PrivateKey; nil when there is none
+	Key          crypto.PrivateKey   // *rsa.PrivateKey, *ecdsa.PrivateKey or *p256k.PrivateKey; nil when there is none
 	Certificates []*x509.Certificate // in the order of the file
 }
 

@@ -5,9 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/rsa"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+
+	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/keystore/p256k"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 )
 
 // The structures of RFC 7292, section 4, and of RFC 5652 below them.
@@ -211,7 +214,7 @@ func (r *reader) certificate(der []byte) error {
 	if bag.Type.String() != oidX509Certificate {
 		return invalid("it has a certificate that is not X.509")
 	}
-	c, err := x509.ParseCertificate(bag.Data)
+	c, err := certificate.Parse(bag.Data)
 	if err != nil {
 		return invalid("one of its certificates does not parse (%v)", err)
 	}
@@ -242,7 +245,7 @@ func parseKey(pkcs8 []byte) (crypto.PrivateKey, error) {
 	if err := checkSize(pkcs8); err != nil {
 		return nil, err
 	}
-	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	key, err := keystore.ParsePKCS8(pkcs8)
 	if err != nil {
 		// The cause could quote the key.
 		return nil, invalid("its private key does not parse as PKCS#8")
@@ -260,7 +263,7 @@ func checkSize(key []byte) error {
 
 func supported(key crypto.PrivateKey) (crypto.PrivateKey, error) {
 	switch key.(type) {
-	case *rsa.PrivateKey, *ecdsa.PrivateKey:
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, *p256k.PrivateKey:
 		return key, nil
 	}
 	return nil, invalid("its private key is neither RSA nor EC")

@@ -9,6 +9,7 @@ import (
 	"chatelaine.dev/internal/vault/certificates"
 	"chatelaine.dev/internal/vault/certificates/contact"
 	"chatelaine.dev/internal/vault/certificates/policy"
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -54,7 +55,7 @@ func (s *Service) Notice(ctx context.Context, m Mail) (Notice, error) {
 	if err != nil {
 		return Notice{}, err
 	}
-	leaf, err := x509.ParseCertificate(c.Body.Certificate)
+	leaf, err := certificate.Parse(c.Body.Certificate)
 	if err != nil {
 		return Notice{}, err
 	}

@@ -74,9 +74,9 @@ func checkKey(p Policy) error {
 		}
 		return nil
 	case ecType, ecType + hsm:
-		bits := map[string]int{"P-256": 256, "P-256K": 256, "P-384": 384, "P-521": 521}[k.Curve]
+		bits := curveBits(k.Curve)
 		if bits == 0 {
-			return bad("key_props.crv is %q; use P-256, P-384 or P-521", k.Curve)
+			return bad("key_props.crv is %q; use P-256, P-256K, P-384 or P-521", k.Curve)
 		}
 		if k.Size != 0 && k.Size != bits {
 			return bad("key_props.key_size is %d, but curve %s has %d bits", k.Size, k.Curve, bits)
@@ -84,6 +84,11 @@ func checkKey(p Policy) error {
 		return nil
 	}
 	return bad("key_props.kty is %q; use RSA, RSA-HSM, EC or EC-HSM", k.Type)
+}
+
+// curveBits is the size of a curve; 0 for one that no key may have.
+func curveBits(curve string) int {
+	return map[string]int{"P-256": 256, "P-256K": 256, "P-384": 384, "P-521": 521}[curve]
 }
 
 func checkSecret(p Policy) error {

@@ -50,14 +50,13 @@ func describeKey(pub crypto.PublicKey) (*KeyProperties, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.CheckX509(); err != nil {
-		return nil, err
+	switch s.Type {
+	case keystore.RSA:
+		return &KeyProperties{Type: rsaType, Size: s.Bits}, nil
+	case keystore.EC:
+		return &KeyProperties{Type: ecType, Size: curveBits(s.Curve), Curve: s.Curve}, nil
 	}
-	if s.Type == keystore.EC {
-		bits := map[string]int{"P-256": 256, "P-384": 384, "P-521": 521}[s.Curve]
-		return &KeyProperties{Type: ecType, Size: bits, Curve: s.Curve}, nil
-	}
-	return &KeyProperties{Type: rsaType, Size: s.Bits}, nil
+	return nil, bad("the certificate has a key of type %s; use RSA or EC", s)
 }
 
 // Inherit gives the policy of an imported version what the certificate's policy was says

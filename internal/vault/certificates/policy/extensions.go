@@ -3,7 +3,6 @@ package policy
 import (
 	"crypto"
 	"crypto/sha256"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
+
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 )
 
 // Object identifiers of extensions (RFC 5280, 4.2.1) and of Microsoft's user principal name.
@@ -137,7 +138,7 @@ func writeUPN(b *cryptobyte.Builder, upn string) {
 
 // keyIdentifier is the first 160 bits of the SHA-256 of the key (RFC 7093, method 1).
 func keyIdentifier(pub crypto.PublicKey) ([]byte, error) {
-	spki, err := x509.MarshalPKIXPublicKey(pub)
+	spki, err := certificate.MarshalPublic(pub)
 	if err != nil {
 		return nil, fmt.Errorf("encode public key: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"chatelaine.dev/internal/vault/keystore/p256k/certificate"
 )
 
 // backdate is how long before its making a self-signed certificate is valid, for clocks
@@ -25,7 +27,7 @@ func (p Policy) Request(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: subject, ExtraExtensions: extensions}, key)
+	csr, err := certificate.Request(&x509.CertificateRequest{RawSubject: subject, ExtraExtensions: extensions}, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate request: %w", err)
 	}
@@ -59,7 +61,7 @@ func (p Policy) SelfSign(key crypto.Signer, now time.Time) ([]byte, error) {
 		SubjectKeyId: id, AuthorityKeyId: id,
 		ExtraExtensions: extensions,
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	cert, err := certificate.SelfSign(template, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}
