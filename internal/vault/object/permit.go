@@ -18,7 +18,7 @@ func (s *Shelf) permit(ctx context.Context, c access.Caller, op Operation, r Ref
 	if v != nil && !v.Admits(c) {
 		return s.shutOut(ctx, c, op, r, v)
 	}
-	if v != nil && v.Settings().Kind == ManagedHSM {
+	if v != nil && v.gate.Load().Kind == ManagedHSM {
 		return s.permitLocally(ctx, c, op, r, v)
 	}
 	action, ok := s.actions[op]
