@@ -65,6 +65,7 @@ func post(t *testing.T, s *server, n lifetime.Notice, change func(*notify.Deps))
 		},
 	}
 	if s != nil {
+		s.once.Do(s.start)
 		d.Roots = s.roots
 	}
 	if change != nil {

@@ -31,6 +31,7 @@ type server struct {
 	user     string            // and password, "user\x00password"; empty for none
 	says     map[string]string // what it answers to a command instead
 
+	once     sync.Once // start
 	mu       sync.Mutex
 	mails    []delivered
 	commands []string
@@ -68,6 +69,12 @@ func newServer(t *testing.T) *server {
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.listener.Close() })
+	return s
+}
+
+// start begins to serve, as the fields say then.
+func (s *server) start() {
 	var served sync.WaitGroup
 	served.Go(func() {
 		for {
@@ -78,11 +85,10 @@ func newServer(t *testing.T) *server {
 			served.Go(func() { s.serve(conn) })
 		}
 	})
-	t.Cleanup(func() {
+	s.t.Cleanup(func() {
 		_ = s.listener.Close()
 		served.Wait()
 	})
-	return s
 }
 
 // serve is one conversation.
