@@ -1,0 +1,5 @@
+//go:build !race
+
+package pfx
+
+const slower = 1
