@@ -14,6 +14,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
+	"chatelaine.dev/internal/vault"
 	"chatelaine.dev/internal/vault/hsm/hsmtest"
 	"chatelaine.dev/internal/vault/hsm/role"
 	"chatelaine.dev/internal/vault/keys"
@@ -340,6 +341,30 @@ func TestFiltersChooseByScopePrincipalAndType(t *testing.T) {
 		if err != nil || len(list) != want {
 			t.Errorf("definitions %q: %d, %v, want %d", filter, len(list), err, want)
 		}
+	}
+}
+
+// Its roles were in memory, and a look at the database within two seconds is not made.
+func TestHSMOfTheSameNameInheritsNoRoles(t *testing.T) {
+	w := start(t, storagetest.SQLite(t))
+	if _, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", ""); err != nil {
+		t.Fatal(err)
+	}
+	vaults := vault.New(w.Deps)
+	vaults.Founded = w.Roles.Appoint
+	if _, err := vaults.Delete(t.Context(), w.Caller, hsmName); err != nil {
+		t.Fatal(err)
+	}
+	if err := vaults.Purge(t.Context(), w.Caller, hsmName); err != nil {
+		t.Fatal(err)
+	}
+	w.Advance(time.Millisecond)
+	if _, err := vaults.Create(t.Context(), access.System("test"), hsmName, object.Settings{Kind: object.ManagedHSM}); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := w.Roles.Assignments(t.Context(), w.Caller, hsmName, "/", ""); !fault.Is(err, fault.Denied) {
+		t.Errorf("who made the one before: %v", err)
 	}
 }
 
