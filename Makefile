@@ -5,7 +5,7 @@ SHELL := /bin/bash
 TOOL := go tool -modfile=tools/go.mod
 PACKAGES ?= ./...
 
-.PHONY: help build run test race lint fmt generate verify bench conformance
+.PHONY: help build run test race proof lint fmt generate verify bench conformance
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,18 @@ test: ## install what tests need, check everything, run every test
 	go vet $(PACKAGES)
 	go vet -C tools ./... && go test -C tools ./...
 	$(MAKE) --no-print-directory lint verify conformance
+	$(MAKE) --no-print-directory proof
 	$(MAKE) --no-print-directory race
 
 race: ## run every test with the race detector, without installing or checking anything else
 	go build -C tools -o ../bin/testreport ./testreport
 	bin/testreport -race -timeout 30m $(PACKAGES)
+
+PROOFS := ./test/altered/...
+
+proof: ## run, without the race detector, the tests that do much less under it
+	go build -C tools -o ../bin/testreport ./testreport
+	bin/testreport -timeout 10m $(PROOFS)
 
 lint: ## run the linters that .golangci.yml lists
 	$(TOOL) golangci-lint run $(PACKAGES)

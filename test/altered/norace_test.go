@@ -1,0 +1,5 @@
+//go:build !race
+
+package altered
+
+const raced = false
