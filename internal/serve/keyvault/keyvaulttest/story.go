@@ -119,14 +119,14 @@ func play(t *testing.T, h http.Handler, story *txtar.Archive) []byte {
 		if !isRequest || strings.ToUpper(method) != method {
 			continue
 		}
-		target := n.restore(path)
+		target := n.restore(t, path)
 		switch {
 		case !strings.Contains(path, "?"):
 			target += "?api-version=7.6"
 		case !strings.Contains(path, "api-version"):
 			target += "&api-version=7.6"
 		}
-		w := Do(h, method, target, n.restore(string(f.Data)))
+		w := Do(h, method, target, n.restore(t, string(f.Data)))
 		n.sent += string(f.Data)
 		out.Files = append(out.Files, f, txtar.File{Name: fmt.Sprint(w.Code), Data: []byte(n.hide(answer(t, f.Name, w)))})
 	}
@@ -181,7 +181,15 @@ func (n *names) hide(text string) string {
 	})
 }
 
-func (n *names) restore(text string) string {
+func (n *names) restore(t *testing.T, text string) string {
+	text = certified.ReplaceAllStringFunc(text, func(s string) string {
+		for value, name := range n.byValue {
+			if name == "{"+certified.FindStringSubmatch(s)[1]+"}" {
+				return certify(t, value)
+			}
+		}
+		return s
+	})
 	for value, name := range n.byValue {
 		text = strings.ReplaceAll(text, name, value)
 	}
