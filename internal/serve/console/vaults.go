@@ -168,10 +168,15 @@ func (v *visit) objectRow(e object.Entry) page.ObjectRow {
 	return row
 }
 
-// keyType is the type and size of a key, from its public half.
+// keyType is the type and size of a key, as far as they may be seen.
 func keyType(d keys.Details) string {
-	if d.Curve != "" {
+	switch {
+	case d.Curve != "":
 		return view.Clean(d.Curve)
+	case d.Algorithm != "":
+		return view.Clean(d.Algorithm)
+	case d.Bits != 0:
+		return view.Clean(d.Type) + " " + strconv.Itoa(d.Bits)
 	}
 	return view.Clean(d.Type) + " " + strconv.Itoa(len(d.N)*8)
 }

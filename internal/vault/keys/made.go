@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -157,6 +158,11 @@ func (s *Service) bringPublic(pub crypto.PublicKey, hsm bool, ops []Operation) (
 	spec, err := keystore.SpecOf(pub)
 	if err != nil {
 		return Made{}, err
+	}
+	if k, ok := pub.(*rsa.PublicKey); ok {
+		if err := keystore.CheckWeak(k); err != nil {
+			return Made{}, err
+		}
 	}
 	n := natureOf(spec, hsm)
 	n.publicOnly = true

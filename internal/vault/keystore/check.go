@@ -28,8 +28,8 @@ func check(key crypto.PrivateKey) error {
 	return fault.New(fault.Invalid, "BadParameter", "The key to import is not a private key of type RSA, EC or ML-DSA, nor a symmetric key.")
 }
 
-// checkRSA wants n = p·q of two primes of the same length, far enough apart, and every
-// exponent to fit them (RFC 8017 section 3.2).
+// checkRSA wants n = p·q of two primes of the same length, far enough apart, every
+// exponent to fit them (RFC 8017 section 3.2), and nothing that is known to be weak.
 func checkRSA(k *rsa.PrivateKey) error {
 	if len(k.Primes) != 2 {
 		return fault.New(fault.Invalid, "BadParameter", "The RSA key has %d primes; a key with exactly the primes p and q is needed.", len(k.Primes))
@@ -45,7 +45,7 @@ func checkRSA(k *rsa.PrivateKey) error {
 			return fault.New(fault.Invalid, "BadParameter", "The RSA key is made of numbers that are not prime; make a new key.")
 		}
 	}
-	return nil
+	return CheckWeak(&k.PublicKey)
 }
 
 // checkEC wants d in [1, order) and the public point to be d·G.
