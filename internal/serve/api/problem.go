@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -57,6 +59,20 @@ func problemOf(ctx context.Context, err error) *problem {
 	}}
 }
 
+// The bounds of an answer to a request that is not valid: a stranger may write a name of a
+// megabyte, or a thousand names that nobody knows.
+const (
+	maxFailures = 20
+	maxText     = 300 // bytes of a message or a location
+)
+
+func bounded(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
+}
+
 // refused turns what huma refuses by the schema into a problem of ours.
 func refused(ctx huma.Context, _ string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
@@ -66,17 +82,22 @@ func refused(ctx huma.Context, _ string, v any) (any, error) {
 	p := &problem{Details: web.Details{
 		Title: http.StatusText(model.Status), Status: model.Status, Detail: model.Detail, Code: "InvalidRequest", Request: web.RequestID(ctx.Context()),
 	}}
-	for i, e := range model.Errors {
+	for _, e := range model.Errors {
 		if e == nil {
 			continue
 		}
-		p.Errors = append(p.Errors, failure{e.Location, e.Message})
-		if i == 0 {
-			p.Detail = "the request is not valid: " + e.Message
-			if e.Location != "" {
-				p.Detail += " (" + e.Location + ")"
+		if len(p.Errors) == maxFailures {
+			p.Errors = append(p.Errors, failure{Message: fmt.Sprintf("%d more are not shown", len(model.Errors)-maxFailures)})
+			break
+		}
+		f := failure{bounded(e.Location), bounded(e.Message)}
+		if len(p.Errors) == 0 {
+			p.Detail = "the request is not valid: " + f.Message
+			if f.Location != "" {
+				p.Detail += " (" + f.Location + ")"
 			}
 		}
+		p.Errors = append(p.Errors, f)
 	}
 	web.EventOf(ctx.Context()).Fail(errors.New(p.Detail))
 	return p, nil

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"chatelaine.dev/internal/serve/web"
 )
 
 // readable reports whether path and query are text: UTF-8 without control characters, but
@@ -31,17 +34,34 @@ func isText(s string) bool { return utf8.ValidString(s) && strings.IndexFunc(s, 
 
 var errNUL = errors.New("a text holds the character U+0000")
 
-// unmarshal is json.Unmarshal for bodies whose texts hold no U+0000, which PostgreSQL
-// does not store.
+// unmarshal is json.Unmarshal for bodies that are JSON to every parser, and whose texts hold
+// no U+0000, which PostgreSQL does not store.
 func unmarshal(b []byte, v any) error {
+	if err := web.CheckJSON(b); err != nil {
+		return err
+	}
 	for rest := b; ; {
 		i := bytes.IndexByte(rest, '\\')
 		if i < 0 || i+2 > len(rest) {
-			return json.Unmarshal(b, v)
+			return withoutValue(json.Unmarshal(b, v))
 		}
 		if bytes.HasPrefix(rest[i+1:], []byte("u0000")) {
 			return errNUL
 		}
 		rest = rest[i+2:] // a backslash stands in texts alone, and one after another is no escape
+	}
+}
+
+// withoutValue is an error of json.Unmarshal that does not repeat what was sent: it may be
+// a secret, or a number of a megabyte.
+func withoutValue(err error) error {
+	var t *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &t):
+		return err
+	case t.Field == "":
+		return errors.New("a value is not of the form that its field wants")
+	default:
+		return fmt.Errorf("%s must be a %s", t.Field, t.Type)
 	}
 }

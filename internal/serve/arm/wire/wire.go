@@ -16,6 +16,7 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/serve/web"
 )
 
 // Operation is one route. Path has literal segments, which match in any case, and {names};
@@ -53,6 +54,9 @@ type Response struct {
 func (q *Request) Decode(into any) error {
 	if len(q.Body) == 0 {
 		return fault.New(fault.Invalid, "InvalidRequestContent", "The request content was invalid: it is empty; send a JSON object.")
+	}
+	if err := web.CheckJSON(q.Body); err != nil {
+		return fault.New(fault.Invalid, "InvalidRequestContent", "The request content was invalid and could not be deserialized: it is %s.", err)
 	}
 	if err := json.Unmarshal(q.Body, into); err != nil {
 		return fault.New(fault.Invalid, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
