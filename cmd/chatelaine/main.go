@@ -64,7 +64,7 @@ Start with "chatelaine serve", then in another terminal: eval "$(chatelaine env)
 		serveCommand(), envCommand(), versionCommand(),
 		scanCommand(), campaignCommand(), endpointCommand(),
 		certificateCommand(), lineageCommand(), requestCommand(), connectionCommand(),
-		vaultCommand(), objectCommand(), hsmCommand(), exportCommand(), importCommand(),
+		vaultCommand(), objectCommand(), hsmCommand(), exportCommand(), importCommand(), byokCommand(),
 		authorityCommand(), profileCommand(), issueCommand(), revokeCommand(),
 		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(),
 	)

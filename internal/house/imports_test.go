@@ -20,6 +20,7 @@ type floor struct {
 // its line is an interface of its own, which internal/app satisfies.
 var floors = []floor{
 	{"cmd", []string{"internal/app", "internal/config", "internal/client",
+		"internal/vault/keys/transfer", "internal/vault/keystore", // byok encrypts without a server
 		"internal/lifecycle/discovery", "internal/lifecycle/inventory", "internal/lifecycle/policy", // scan finds and judges without a server
 		"internal/vault/hsm/quorum"}}, // a quorum opens a security domain on a machine apart
 	{"internal/blob", nil},   // speaks to a blob store, and knows nothing of what it stores

@@ -62,7 +62,7 @@ func TestVerbs(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: setup, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper, "arrived": arrived, "secret": secret, "key": key, "same": same, "as": as, "become": become,
+			"keep": keep, "evaluate": evaluate, "csr": csr, "interrupt": interrupt, "tamper": tamper, "arrived": arrived, "secret": secret, "key": key, "same": same, "as": as, "become": become, "door": door,
 		},
 	})
 }

@@ -303,3 +303,21 @@ func TestTheTableOfDueTimesCanBeRebuilt(t *testing.T) {
 		}
 	})
 }
+
+// What was done for a version is due again for its successor, even at the same time.
+func TestASuccessorIsDueByItself(t *testing.T) {
+	c := newCalendar(t, storagetest.SQLite(t))
+	at := c.Time().Add(time.Hour)
+	n := 0
+	a := c.agenda(nil)
+	a.On(object.Secrets, "expired", a.In(func(context.Context, object.Task) error { n++; return nil }))
+	c.add(t, "a", at)
+	c.Advance(time.Hour)
+	run(t, a)
+	c.add(t, "a", at)
+	run(t, a)
+	run(t, a)
+	if n != 2 {
+		t.Errorf("done %d times for two versions", n)
+	}
+}
