@@ -87,15 +87,22 @@ func (v *vouching) token(t *testing.T) string {
 	return text
 }
 
-// ask sends a request to the vault "default" and reads the answer.
-func ask(t *testing.T, p *apptest.Product, bearer, method, path, body string, into any) (status int, text string) {
+// door is the vault "default" for somebody with a token.
+type door struct {
+	*apptest.Product
+	bearer string
+}
+
+// ask sends a request, such as "GET /keys/a", and reads the answer.
+func (d door) ask(t *testing.T, request, body string, into any) (status int, text string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, p.VaultURL("default")+path+"?api-version=7.6", strings.NewReader(body))
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequestWithContext(t.Context(), method, d.VaultURL("default")+path+"?api-version=7.6", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+bearer)
-	res, err := p.Client.Do(r)
+	r.Header.Set("Authorization", "Bearer "+d.bearer)
+	res, err := d.Client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,15 +119,15 @@ func ask(t *testing.T, p *apptest.Product, bearer, method, path, body string, in
 	return res.StatusCode, string(b)
 }
 
-func administrator(t *testing.T, p *apptest.Product) string {
+func administrator(t *testing.T, p *apptest.Product) door {
 	t.Helper()
 	for _, r := range access.Roles() {
 		if r.Name == "Key Vault Administrator" {
-			return p.Application(t, "releaser", "/vaults/default", r.ID)
+			return door{p, p.Application(t, "releaser", "/vaults/default", r.ID)}
 		}
 	}
 	t.Fatal("no role Key Vault Administrator")
-	return ""
+	return door{}
 }
 
 // request is the creation of a key that a green environment may have.
@@ -133,17 +140,17 @@ func request(authority string) string {
 func TestNoReleasePolicyMakesTheServerAskItsNeighbours(t *testing.T) {
 	v := newVouching(t)
 	p := apptest.Start(t, func(c *config.Config) { c.Attestation.Roots = v.roots })
-	bearer := administrator(t, p)
+	d := administrator(t, p)
 	port := v.URL[strings.LastIndex(v.URL, ":"):]
 	for _, authority := range []string{v.URL, "https://localhost" + port, "https://[::1]" + port, "https://0.0.0.0" + port, "https://[::ffff:127.0.0.1]" + port, "https://2130706433" + port, "https://a.localhost" + port} {
-		if status, text := ask(t, p, bearer, "POST", "/keys/a/create", request(authority), nil); status != http.StatusBadRequest {
+		if status, text := d.ask(t, "POST /keys/a/create", request(authority), nil); status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", authority, status, text)
 		}
 	}
 	other := apptest.Start(t, func(c *config.Config) {
 		c.Attestation = config.Attestation{Roots: v.roots, Authorities: []string{"https://attest.example"}}
 	})
-	if status, text := ask(t, other, administrator(t, other), "POST", "/keys/a/create", request(v.URL), nil); status != http.StatusBadRequest || !strings.Contains(text, "not one that the operator") {
+	if status, text := administrator(t, other).ask(t, "POST /keys/a/create", request(v.URL), nil); status != http.StatusBadRequest || !strings.Contains(text, "not one that the operator") {
 		t.Errorf("an authority that the operator did not name: %d %s", status, text)
 	}
 	if n := v.asked.Load(); n > 0 {
@@ -159,15 +166,15 @@ func TestAnAttestedEnvironmentGetsAKeyThatItCanCheck(t *testing.T) {
 	p := apptest.Start(t, func(c *config.Config) {
 		c.Attestation = config.Attestation{Roots: v.roots, Authorities: []string{v.URL}}
 	})
-	bearer := administrator(t, p)
+	d := administrator(t, p)
 	var made struct {
 		Key struct{ X string }
 	}
-	if status, text := ask(t, p, bearer, "POST", "/keys/a/create", request(v.URL), &made); status != http.StatusOK {
+	if status, text := d.ask(t, "POST /keys/a/create", request(v.URL), &made); status != http.StatusOK {
 		t.Fatalf("create: %d %s", status, text)
 	}
 	var answer struct{ Value string }
-	if status, text := ask(t, p, bearer, "POST", "/keys/a/release", `{"target":"`+v.token(t)+`"}`, &answer); status != http.StatusOK {
+	if status, text := d.ask(t, "POST /keys/a/release", `{"target":"`+v.token(t)+`"}`, &answer); status != http.StatusOK {
 		t.Fatalf("release: %d %s", status, text)
 	}
 
@@ -209,7 +216,7 @@ func TestAnAttestedEnvironmentGetsAKeyThatItCanCheck(t *testing.T) {
 			Attestation struct{ CertificatePemFile, PrivateKeyAttestation, PublicKeyAttestation string }
 		}
 	}
-	if status, text := ask(t, p, bearer, "GET", "/keys/a/attestation", "", &bundle); status != http.StatusOK {
+	if status, text := d.ask(t, "GET /keys/a/attestation", "", &bundle); status != http.StatusOK {
 		t.Fatalf("attestation: %d %s", status, text)
 	}
 	a := bundle.Attributes.Attestation
