@@ -347,6 +347,26 @@ func TestVaultPagesShowNoValues(t *testing.T) {
 	}
 }
 
+func TestTheTypeOfEveryKeyIsShown(t *testing.T) {
+	h := furnished(t)
+	admin := h.access.Administrator()
+	for name, q := range map[string]keys.CreateRequest{
+		"aes": {Type: "oct-HSM", Bits: 192}, "pq": {Type: "AKP", Algorithm: "ML-DSA-65"}, "coin": {Type: "EC", Curve: "P-256K"}, "rsa": {Type: "RSA-HSM"},
+	} {
+		if _, err := h.keys.Create(t.Context(), admin, object.Ref{Vault: vaulttest.Vault, Name: name}, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	text := consoletest.Text(h.signedIn().page("/vaults/payroll?kind=keys").doc.All("tbody")[0])
+
+	for _, want := range []string{"oct-HSM 192", "ML-DSA-65", "P-256K", "RSA-HSM 2048"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not show %q: %s", want, text)
+		}
+	}
+}
+
 func TestVaultPageSaysWhoIsLetIn(t *testing.T) {
 	h := furnished(t)
 	b := h.signedIn()
