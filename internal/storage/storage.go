@@ -178,7 +178,7 @@ func (d *DB) closePools() error {
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := stateOf(ctx); s != nil {
 		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).ExecContext(ctx, args...)
+			return s.tx.StmtContext(ctx, st).ExecContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
 		return s.tx.ExecContext(ctx, query, args...)
 	}
@@ -195,11 +195,11 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, e
 func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s := stateOf(ctx); s != nil {
 		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).QueryContext(ctx, args...)
+			return s.tx.StmtContext(ctx, st).QueryContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
 		return s.tx.QueryContext(ctx, query, args...)
 	}
-	if st := d.reading.make(ctx, query); st != nil {
+	if st := d.reading.make(ctx, query); st != nil { //nolint:sqlclosecheck // kept prepared until the database is closed
 		return st.QueryContext(ctx, args...)
 	}
 	return d.reader.QueryContext(ctx, query, args...)
@@ -210,11 +210,11 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	if s := stateOf(ctx); s != nil {
 		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).QueryRowContext(ctx, args...)
+			return s.tx.StmtContext(ctx, st).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
 		return s.tx.QueryRowContext(ctx, query, args...)
 	}
-	if st := d.reading.make(ctx, query); st != nil {
+	if st := d.reading.make(ctx, query); st != nil { //nolint:sqlclosecheck // kept prepared until the database is closed
 		return st.QueryRowContext(ctx, args...)
 	}
 	return d.reader.QueryRowContext(ctx, query, args...)

@@ -327,7 +327,7 @@ func (d *DB) runOne(tx *sql.Tx, c *change, shared bool) (ok bool, err error) {
 
 func (d *DB) savepoint(ctx context.Context, tx *sql.Tx, command string) (err error) {
 	if st := d.prepared.find(command); st != nil {
-		_, err = tx.StmtContext(ctx, st).ExecContext(ctx)
+		_, err = tx.StmtContext(ctx, st).ExecContext(ctx) //nolint:sqlclosecheck // it ends with its transaction
 	} else {
 		_, err = tx.ExecContext(ctx, command)
 	}
