@@ -190,6 +190,7 @@ func (a *App) housekeep(ctx context.Context) {
 	for what, err := range map[string]error{
 		"sign an audit checkpoint": a.checkpoint(ctx, a.trail),
 		"record refusals":          a.refusals.Flush(ctx),
+		"scrub the log":            a.db.Scrub(ctx),
 	} {
 		if err != nil && ctx.Err() == nil {
 			a.log.Error(what, "error", err)

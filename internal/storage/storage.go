@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
@@ -65,6 +66,8 @@ type DB struct {
 
 	failOnce sync.Once
 	failed   chan struct{}
+
+	erased atomic.Bool // since the log was last emptied
 }
 
 // Open opens the database and brings its schema up to date. A schema newer than this
@@ -72,6 +75,7 @@ type DB struct {
 func Open(ctx context.Context, c Config) (*DB, error) {
 	d := &DB{log: c.Log, failed: make(chan struct{})}
 	d.idle.L = &d.mu
+	d.erased.Store(true)
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -92,6 +96,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
+// busyTimeout is how long a connection of SQLite waits for another.
+const busyTimeout = 10 * time.Second
+
 func (d *DB) openSQLite(c Config) error {
 	d.dialect = SQLite
 	file := filepath.Join(c.Dir, "chatelaine.db")
@@ -103,8 +110,9 @@ func (d *DB) openSQLite(c Config) error {
 	} else if err := f.Close(); err != nil {
 		return err
 	}
+	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
 	pragmas := url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"},
+		"_pragma": {busy, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"},
 		"_txlock": {"immediate"},
 	}
 	// As SQLite does wherever a distribution builds it; no less is on the disk. Where the
@@ -115,7 +123,7 @@ func (d *DB) openSQLite(c Config) error {
 		return err
 	}
 	d.writer.SetMaxOpenConns(1)
-	pragmas["_pragma"] = []string{"busy_timeout(10000)", "query_only(1)"}
+	pragmas["_pragma"] = []string{busy, "query_only(1)"}
 	pragmas.Del("_txlock")
 	if d.reader, err = sql.Open("sqlite", "file:"+file+"?"+pragmas.Encode()); err != nil {
 		return err

@@ -102,6 +102,7 @@ func (s *Store) Put(ctx context.Context, r object.Row) error {
 
 // Remove implements object.Store.
 func (s *Store) Remove(ctx context.Context, vault string, k object.Kind, name string) ([]object.Row, error) {
+	s.db.Erased(ctx)
 	rows, err := s.db.Query(ctx, `DELETE FROM objects WHERE vault = $1 AND kind = $2 AND name = $3 RETURNING version, revision`, vault, string(k), name)
 	if err != nil {
 		return nil, storage.Translate(err)

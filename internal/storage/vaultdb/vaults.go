@@ -92,6 +92,7 @@ func (s *Store) PutVault(ctx context.Context, r object.VaultRow) (int64, error) 
 
 // Erase implements object.VaultStore.
 func (s *Store) Erase(ctx context.Context, name string, limit int) (done bool, err error) {
+	s.db.Erased(ctx)
 	res, err := s.db.Exec(ctx, `DELETE FROM objects WHERE vault = $1 AND EXISTS (SELECT 1 FROM vaults WHERE name = $1 AND state = 2)
 		AND (kind, name, version) IN (SELECT kind, name, version FROM objects WHERE vault = $1 LIMIT $2)`, name, limit)
 	if err != nil {

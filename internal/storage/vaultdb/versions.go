@@ -9,6 +9,7 @@ import (
 
 // RemoveVersion implements object.Store.
 func (s *Store) RemoveVersion(ctx context.Context, r object.Row) error {
+	s.db.Erased(ctx)
 	res, err := s.db.Exec(ctx, `DELETE FROM objects WHERE vault = $1 AND kind = $2 AND name = $3 AND version = $4 AND version <> '' AND revision = $5`,
 		r.Vault, string(r.Kind), r.Name, r.Version, r.Revision)
 	return storage.One(res, err, "the version is gone")
