@@ -46,8 +46,8 @@ func (d disk) sealed(where string) (marks [][]byte) {
 			marks = append(marks, b[len(b)/2:][:24])
 		}
 	}
-	if len(marks) == 0 {
-		d.t.Fatalf("no rows where %s", where)
+	if err := rows.Err(); err != nil || len(marks) == 0 {
+		d.t.Fatalf("no rows where %s: %v", where, err)
 	}
 	return marks
 }
