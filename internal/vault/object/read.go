@@ -82,6 +82,11 @@ func (v *Vault) fetch(ctx context.Context, at place) (Entry, error) {
 			return Entry{}, err
 		}
 	}
+	if p.Head.Name != at.name || p.Version.Sealed != nil && at.version != "" && p.Version.Version != at.version {
+		// A damaged index leads to another row, which would open as what it is.
+		return Entry{}, fmt.Errorf("vault %s: %s/%s/%s: the database answered with %s/%s: %w",
+			v.Name, k, at.name, at.version, p.Head.Name, p.Version.Version, seal.ErrSealed)
+	}
 	e, err := v.openPair(ctx, p, at.version == "")
 	if err == nil && e.Version.ID != "" {
 		v.vaults.cache.put(at, e)
