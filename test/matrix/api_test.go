@@ -92,8 +92,9 @@ func routes(t *testing.T, p *apptest.Product) []route {
 }
 
 // parameters of paths, as ids that do not exist but are well formed.
-func (x route) at(vault string) string {
-	path := x.path
+func (x route) at(vault string) string { return x.fill(x.path, vault) }
+
+func (x route) fill(path, vault string) string {
 	for name, value := range map[string]string{
 		"vault": vault, "sha256": strings.Repeat("ab", 32), "profile": "tls-server", "authority": "issuing", "serial": "00ab", "connector": "files",
 	} {

@@ -102,10 +102,12 @@ func (s *Service) Issue(ctx context.Context, c access.Caller, r Request) (Result
 	if err == nil {
 		scope = access.Scope("/authorities/" + r.Authority + "/profiles/" + p.Name)
 	}
-	if err := s.d.Guard.Authorize(ctx, c, IssueCertificates, scope, "CertificateIssue"); err != nil {
-		return Result{}, err
-	}
-	if err != nil {
+	switch denied := s.d.Guard.Authorize(ctx, c, IssueCertificates, scope, "CertificateIssue"); {
+	case fault.Is(denied, fault.Denied): // who may not issue does not learn which profiles there are, and of whom
+		return Result{}, access.Refuse(c, IssueCertificates, "/authorities")
+	case denied != nil:
+		return Result{}, denied
+	case err != nil:
 		return Result{}, err
 	}
 	csr, err := r.read()
