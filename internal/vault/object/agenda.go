@@ -112,9 +112,9 @@ func (a *Agenda) HandleDue(ctx context.Context, _ DueArgs) error {
 // do does one task. Its error is one of the database.
 func (a *Agenda) do(ctx context.Context, r DueRow) error {
 	h := a.handlers[string(r.Kind)+" "+r.What]
-	t, err := a.task(ctx, r)
+	t, current, err := a.task(ctx, r)
 	switch {
-	case errors.Is(err, ErrSettled):
+	case err == nil && !current:
 		return nil
 	case err == nil && h == nil:
 		err = errors.New("nobody handles it in this program")
@@ -134,24 +134,24 @@ func (a *Agenda) do(ctx context.Context, r DueRow) error {
 }
 
 // task holds a row against the object that it is about. A row that says otherwise than
-// the object is made right, and nothing is done: the table is no authority.
-func (a *Agenda) task(ctx context.Context, r DueRow) (Task, error) {
+// the object is made right and is not current: the table is no authority.
+func (a *Agenda) task(ctx context.Context, r DueRow) (t Task, current bool, err error) {
 	v, err := a.Vaults.OpenAny(ctx, r.Vault)
 	if fault.Is(err, fault.NotFound) {
-		return Task{}, errors.Join(ErrSettled, a.store.DropDue(ctx, r))
+		return t, false, a.store.DropDue(ctx, r)
 	}
 	if err != nil {
-		return Task{}, err
+		return t, false, err
 	}
 	if !v.Settings().Deleted.IsZero() { // it may be recovered; until then nothing happens in it
-		return Task{}, errors.Join(ErrSettled, a.store.PostponeDue(ctx, r, a.Now().Add(dueRest)))
+		return t, false, a.store.PostponeDue(ctx, r, a.Now().Add(dueRest))
 	}
 	e, due, err := v.planned(ctx, r.Kind, r.Name)
 	if err != nil {
-		return Task{}, err
+		return t, false, err
 	}
 	if !slices.Contains(due, r.Due) {
-		return Task{}, errors.Join(ErrSettled, a.replan(ctx, v, r.Kind, r.Name))
+		return t, false, a.replan(ctx, v, r.Kind, r.Name)
 	}
-	return Task{Entry: e, Row: r, store: a.store}, nil
+	return Task{Entry: e, Row: r, store: a.store}, true, nil
 }

@@ -321,3 +321,24 @@ func TestASuccessorIsDueByItself(t *testing.T) {
 		t.Errorf("done %d times for two versions", n)
 	}
 }
+
+// An object that somebody altered in the database holds nobody up, and nothing is done to it.
+func TestAnAlteredObjectHoldsNobodyUp(t *testing.T) {
+	db := storagetest.SQLite(t)
+	c := newCalendar(t, db)
+	c.add(t, "bad", c.Time().Add(time.Hour))
+	c.add(t, "good", c.Time().Add(2*time.Hour))
+	if _, err := db.Exec(t.Context(), `UPDATE objects SET sealed = $1 WHERE name = 'bad' AND version = ''`, []byte("altered")); err != nil {
+		t.Fatal(err)
+	}
+	c.Reopen()
+	c.plan(t)
+	c.Advance(2 * time.Hour)
+	var done []string
+	a := c.agenda(func(_ context.Context, task object.Task) error { done = append(done, task.Head.Name); return nil })
+	run(t, a)
+	run(t, a)
+	if !slices.Equal(done, []string{"good"}) {
+		t.Errorf("done: %q", done)
+	}
+}

@@ -417,3 +417,60 @@ func TestTheLimitsOfAPolicyAreAzures(t *testing.T) {
 		t.Errorf("a rotation before an expiry that the key does not have: %v", err)
 	}
 }
+
+// anybody is an attestation service wherever one is named.
+type anybody struct{}
+
+func (anybody) Check(context.Context, string) error { return nil }
+
+func TestEveryTypeOfKeyRotates(t *testing.T) {
+	h := newHouse(t, storagetest.SQLite(t))
+	h.keys.Authorities = anybody{}
+	yes := true
+	leaves := keys.Exposure{Exportable: &yes, Policy: &keys.PolicyClause{
+		Data: []byte(`{"version":"1.0.0","anyOf":[{"authority":"https://attest.example","allOf":[{"claim":"a","equals":"b"}]}]}`),
+	}}
+	for name, q := range map[string]keys.CreateRequest{
+		"rsa":      {Type: "RSA", Bits: 2048, Ops: []keys.Operation{"wrapKey"}},
+		"exchange": {Type: "RSA-HSM", Ops: []keys.Operation{keys.Import}},
+		"ec":       {Type: "EC", Curve: "P-256K"},
+		"oct":      {Type: "oct-HSM", Bits: 192},
+		"mac":      {Type: "oct", Bits: 256, Ops: []keys.Operation{"sign", "verify"}},
+		"akp":      {Type: "AKP", Algorithm: "ML-DSA-65"},
+		"leaves":   {Type: "EC-HSM", Curve: "P-521", Ops: []keys.Operation{"sign", keys.Export}, Exposure: leaves},
+	} {
+		first, err := h.keys.Create(t.Context(), h.Caller, ref(name), q)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		second, err := h.rotation.Rotate(t.Context(), h.Caller, ref(name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		was, _ := keys.DetailsOf(first.Version)
+		is, err := keys.DetailsOf(second.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is.Type != was.Type || is.Curve != was.Curve || is.Algorithm != was.Algorithm || is.Bits != was.Bits || len(is.N) != len(was.N) || !slices.Equal(is.Ops, was.Ops) {
+			t.Errorf("%s: %+v became %+v", name, was, is)
+		}
+		if string(first.Head.Extra) != string(second.Head.Extra) {
+			t.Errorf("%s: what holds for all versions changed from %s to %s", name, first.Head.Extra, second.Head.Extra)
+		}
+	}
+	if _, err := h.keys.Import(t.Context(), h.Caller, ref("public"), keys.ImportRequest{Key: keys.PrivateJWK{JWK: keys.JWK{
+		Type: "EC", Curve: "P-256", X: bytesOf("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"), Y: bytesOf("4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"),
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.rotation.Rotate(t.Context(), h.Caller, ref("public")); !fault.Is(err, fault.Denied) {
+		t.Errorf("a key whose private half is elsewhere: %v", err)
+	}
+}
+
+func bytesOf(text string) (b keys.Bytes) {
+	_ = b.UnmarshalText([]byte(text))
+	return b
+}

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,6 +21,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keys/transfer"
+	"chatelaine.dev/internal/vault/keystore/keywrap"
 )
 
 func receiver(t testing.TB, bits int) *rsa.PrivateKey {
@@ -91,20 +93,26 @@ func TestAnyChangeIsTheSameFailure(t *testing.T) {
 	open(append(bytes.Clone(raw), make([]byte, 8)...), transfer.SHA1)
 }
 
-// A key of another length than AES-256's is none of ours, even if the receiver can read it.
+// A key of another length than AES-256's is none of ours, even where the second part opens
+// with what there is of it.
 func TestTheInnerKeyIsOfAES256(t *testing.T) {
 	k := receiver(t, 2048)
-	b, err := transfer.Seal(transfer.SHA256, "kid", &k.PublicKey, []byte("secret"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, _ := base64.RawURLEncoding.DecodeString(b.Ciphertext)
-	for _, n := range []int{0, 16, 24, 33} {
-		first, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &k.PublicKey, make([]byte, n), nil)
+	for _, n := range []int{16, 24, 33, 64} {
+		inner := make([]byte, n)
+		block, err := aes.NewCipher(inner[:min(n, 32)])
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Ciphertext = base64.RawURLEncoding.EncodeToString(append(first, raw[256:]...))
+		second, err := keywrap.WrapPad(block, []byte("secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &k.PublicKey, inner, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := transfer.Blob{Schema: "1.0.0", Header: transfer.Header{KeyID: "kid", Algorithm: "dir", Scheme: transfer.SHA256}}
+		b.Ciphertext = base64.RawURLEncoding.EncodeToString(append(first, second...))
 		if _, err := b.Open(k); !errors.Is(err, transfer.ErrOpen) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
