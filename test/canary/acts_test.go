@@ -50,6 +50,7 @@ var acts = []struct {
 	{"a connection is made", 60, createConnection},
 	{"a webhook subscribes", 40, subscribe},
 	{"a sign-in link is made and used", 20, signInByLink},
+	{"an HSM is told where to back up to", 30, backUpHSM},
 	{"what is sent is wrong", 400, sendNonsense},
 }
 
@@ -396,6 +397,23 @@ func (w *world) session(token string) string {
 	}
 	w.t.Errorf("sign in by link: %d without a session", res.StatusCode)
 	return word() // some
+}
+
+// backUpHSM names storage that is not there, with a token for it: the job fails and tells why.
+func backUpHSM(w *world, i int) {
+	token := "sv=2020&sig=" + w.plain(fmt.Sprint("token of storage ", i))
+	body := encode(map[string]any{"storageResourceUri": "https://127.0.0.1:1/container", "token": token})
+	path := []string{"/backup", "/prebackup", "/restore"}[i%3]
+	method := "POST"
+	if path == "/restore" {
+		method, body = "PUT", encode(map[string]any{"sasTokenParameters": map[string]any{"storageResourceUri": "https://127.0.0.1:1/container", "token": token}, "folderToRestore": "mhsm-x"})
+	}
+	_, answer := w.send(call{method: method, url: w.env["CHATELAINE_HSM_URL"] + path + "?api-version=7.6", body: body})
+	var job struct{ JobID string }
+	_ = json.Unmarshal(answer, &job) // a refusal has none
+	if job.JobID != "" {
+		w.send(call{method: "GET", url: w.env["CHATELAINE_HSM_URL"] + strings.TrimPrefix(path, "/pre") + "/" + job.JobID + "/pending?api-version=7.6"})
+	}
 }
 
 // refuse sends what must not be accepted.

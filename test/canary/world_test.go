@@ -67,7 +67,7 @@ func begin(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	settings := filepath.Join(t.TempDir(), "config.yaml")
-	w.write(settings, "webhooks: {allow: [127.0.0.1], plainHTTP: true}\n")
+	w.write(settings, "webhooks: {allow: [127.0.0.1], plainHTTP: true}\nsmtp: {url: 'smtp://mail:"+w.plain("password of the mail server")+"@127.0.0.1:1', from: vault@example.com}\n")
 	w.process = exec.Command(w.program, "serve", "--data", w.data, "--listen", "127.0.0.1:0", "--status", "127.0.0.1:0")
 	w.process.Dir = t.TempDir() // where a core file would be
 	w.process.Env = []string{"PATH=" + os.Getenv("PATH"), "CHATELAINE_CONFIG=" + settings, "GOTRACEBACK=all"}

@@ -113,3 +113,4 @@ const cbc = await use(oct).encrypt({ algorithm: "A256CBCPAD", plaintext: bytes("
 assert.equal(text((await use(oct).decrypt({ algorithm: "A256CBCPAD", ciphertext: cbc.result, iv })).result), "a message");
 const kw = await use(oct).wrapKey("A256KW", bytes("0123456789abcdef"));
 assert.equal(text((await use(oct).unwrapKey("A256KW", kw.result)).result), "0123456789abcdef");
+assert.equal((await hsm.getRandomBytes(32)).length, 32);

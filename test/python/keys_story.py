@@ -125,3 +125,4 @@ opened = use(oct_key).decrypt(
 )
 same(opened.plaintext, b"a message")
 # (CBC and AES key wrap would prove nothing: without k this client makes up a key and uses that)
+same(len(hsm.get_random_bytes(32)), 32)
