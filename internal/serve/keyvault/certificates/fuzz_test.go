@@ -23,7 +23,7 @@ func FuzzCreate(f *testing.F) {
 	h := keyvaulttest.Start(f, operations)
 	f.Fuzz(func(t *testing.T, body string) {
 		if strings.Contains(body, `"RSA`) && len(body)%16 != 0 {
-			t.Skip("keys that take long to make are tried less")
+			return // keys that take long to make are tried less
 		}
 		if expect(t, h, "POST", "/certificates/fuzz/create", body) != http.StatusAccepted {
 			return
