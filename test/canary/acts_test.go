@@ -179,10 +179,8 @@ func importSymmetric(w *world, i int) {
 	w.send(call{method: "POST", url: w.env["CHATELAINE_HSM_URL"] + name[4:] + "/decrypt?api-version=7.6", body: encode(map[string]any{"alg": "A256GCM", "value": sealed.Value, "iv": sealed.IV, "tag": b64(make([]byte, 16))})})
 }
 
-var wrapper sync.Once
-
 func wrapKey(w *world, i int) {
-	wrapper.Do(func() { w.vault("POST", "/keys/wrapper/create", `{"kty":"RSA"}`, false) })
+	w.wrapper.Do(func() { w.vault("POST", "/keys/wrapper/create", `{"kty":"RSA"}`, false) })
 	k := random(32)
 	w.keep(fmt.Sprint("wrapped key ", i), k)
 	var wrapped struct{ Value string }
@@ -412,7 +410,7 @@ func backUpHSM(w *world, i int) {
 	var job struct{ JobID string }
 	_ = json.Unmarshal(answer, &job) // a refusal has none
 	if job.JobID != "" {
-		w.send(call{method: "GET", url: w.env["CHATELAINE_HSM_URL"] + strings.TrimPrefix(path, "/pre") + "/" + job.JobID + "/pending?api-version=7.6"})
+		w.send(call{method: "GET", url: w.env["CHATELAINE_HSM_URL"] + strings.Replace(path, "/pre", "/", 1) + "/" + job.JobID + "/pending?api-version=7.6"})
 	}
 }
 

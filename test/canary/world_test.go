@@ -26,6 +26,7 @@ const tree = "../.."
 
 // world is a started server, as an operator has it, and everything that was heard of it.
 type world struct {
+	wrapper sync.Once // the key that wraps others is made once
 	t       *testing.T
 	program string
 	data    string
