@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,18 +20,29 @@ const (
 	tree = "../.."
 	// programs names the folder with the programs under test.
 	programs = "CHATELAINE_STORY_PROGRAMS"
+	// within is set in a process that is in a world of its own, to its hosts file.
+	within = "CHATELAINE_STORY_WORLD"
 )
 
 // TestMain builds the programs and runs the tests in a world of their own, if it can.
 func TestMain(m *testing.M) {
-	if inWorld() {
+	if os.Getenv(within) != "" {
 		furnish()
 		os.Exit(tests(m))
 	}
 	os.Exit(outside(m))
 }
 
+// tests runs the tests without what the developer's shell says about another server.
 func tests(m *testing.M) int {
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		for _, prefix := range []string{"CHATELAINE_", "AZURE_", "IDENTITY_", "SSL_CERT_"} {
+			if strings.HasPrefix(name, prefix) && name != programs && name != within {
+				_ = os.Unsetenv(name)
+			}
+		}
+	}
 	os.Setenv("PATH", os.Getenv(programs)+":"+os.Getenv("PATH")+":/usr/sbin:/sbin") // Debian's nginx is not in a user's path
 	return m.Run()
 }
@@ -68,9 +80,13 @@ func fresh(t *testing.T) {
 	}
 }
 
-// needs skips the test, or fails it with CI=true, where one of the programs is missing.
+// needs skips the test, or fails it with CI=true, where a vault's name does not resolve or
+// one of the programs is missing.
 func needs(t *testing.T, names ...string) {
 	t.Helper()
+	if _, err := net.LookupHost("default.localhost"); err != nil {
+		without(t, "needs Linux namespaces, or this line in /etc/hosts: 127.0.0.1 localhost default.localhost")
+	}
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
 			without(t, "needs %s: install the package of that name", name)
@@ -97,9 +113,6 @@ func tell(t *testing.T, script string, restless bool) {
 	t.Parallel()
 	fresh(t)
 	needs(t, "nginx", "openssl")
-	if _, err := net.LookupHost("default.localhost"); err != nil {
-		without(t, "needs Linux namespaces, or this line in /etc/hosts: 127.0.0.1 localhost default.localhost")
-	}
 	testscript.Run(t, testscript.Params{
 		Files: []string{filepath.Join("testdata", script+".txtar")},
 		Setup: func(e *testscript.Env) error {

@@ -1,10 +1,12 @@
 package story
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,11 +16,15 @@ import (
 // others into another, in a fresh copy of the sources.
 func TestTourOfTheReadmeWorksWhenPasted(t *testing.T) {
 	t.Parallel()
-	if !inWorld() {
-		without(t, "needs Linux namespaces, because the tour's ports may be taken here")
-	}
-	needs(t, "nginx", "openssl", "make", "git", "curl")
 	fresh(t)
+	needs(t, "nginx", "openssl", "make", "git")
+	for _, port := range []string{"8443", "9443"} {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			without(t, "needs Linux namespaces, or port %s to be free", port)
+		}
+		l.Close()
+	}
 	blocks := tour(t)
 	folder := checkout(t)
 
@@ -116,6 +122,7 @@ func paste(t *testing.T, folder, commands string, out *os.File) *exec.Cmd {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail")
 	c.Dir = folder
+	c.Env = append(os.Environ(), "TMPDIR="+temporary(t))
 	c.Stdin = strings.NewReader(commands)
 	c.Stdout, c.Stderr = out, out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -124,4 +131,27 @@ func paste(t *testing.T, folder, commands string, out *os.File) *exec.Cmd {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// temporary is a folder for what the tour's mktemp makes. An nginx that the tour did not
+// come to stop ends with the test.
+func temporary(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	t.Cleanup(func() {
+		left, err := filepath.Glob(filepath.Join(folder, "*", "nginx.pid"))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, file := range left {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				continue // it ended just now
+			}
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 1 {
+				_ = syscall.Kill(pid, syscall.SIGTERM)
+			}
+		}
+	})
+	return folder
 }

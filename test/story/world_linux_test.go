@@ -10,9 +10,6 @@ import (
 	"unsafe"
 )
 
-// within is set in a process that is in a world of its own.
-const within = "CHATELAINE_STORY_WORLD"
-
 // enter runs this test program once more in a world of its own and returns its exit code:
 // with names below localhost, which Go's resolver knows only from /etc/hosts; with every
 // port free; and with every process ending when the test does, whatever it left behind.
@@ -103,6 +100,3 @@ func loopback() error {
 	}
 	return nil
 }
-
-// inWorld reports whether this process is in a world of its own.
-func inWorld() bool { return os.Getenv(within) != "" }
