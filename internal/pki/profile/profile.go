@@ -35,6 +35,9 @@ type Profile struct {
 	// Standards that the certificates claim to meet, besides RFC 5280 and its kin: names
 	// of lint sources, such as "CABF_BR" for a publicly trusted server.
 	Standards []string `json:"standards,omitempty"`
+
+	// Doors are the protocols that lead here, besides the API.
+	Doors Doors `json:"doors,omitzero"`
 }
 
 // Common name rules.

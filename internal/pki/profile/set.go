@@ -112,7 +112,7 @@ func (p Profile) valid() error {
 	if _, err := extendedKeyUsage(p.ExtendedKeyUsage); err != nil {
 		return err
 	}
-	return errors.Join(p.Names.valid(), p.Validity.valid())
+	return errors.Join(p.Names.valid(), p.Validity.valid(), p.Doors.valid())
 }
 
 func (r NameRules) valid() error {
