@@ -53,7 +53,10 @@ func (a *App) issued(ctx context.Context, e event.Event) error {
 	if err != nil {
 		return err
 	}
-	return a.see(ctx, inventory.Place{Source: "authority/" + d.Authority}, e.Time, made.DER, nil)
+	if err := a.see(ctx, inventory.Place{Source: "authority/" + d.Authority}, e.Time, made.DER, nil); err != nil || made.Request == "" {
+		return err
+	}
+	return a.Requests.Seen(ctx, made.Request)
 }
 
 func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []byte, chain [][]byte) error {

@@ -76,7 +76,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Wait: wait,
 	})
 	f.Requests = enrollment.New(enrollment.Deps{
-		Store: store, Lineages: store, Policy: lineage.Profiles{Set: a.profiles}, Keystore: a.keystore,
+		Store: store, Lineages: store, Policy: lineage.Profiles{Set: a.profiles}, Profiles: a.profiles, Keystore: a.keystore,
 		Issuers: enrollment.Authorities{Issuance: a.Issuance, Revocation: a.Revocation},
 		Vault:   kept, Orders: kept, Inventory: f.Inventory, Deployments: f.Deployments,
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,

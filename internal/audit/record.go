@@ -61,6 +61,7 @@ const (
 	Owner       Field = "owner"      // team that answers for it
 
 	Permissions Field = "permissions" // what an access policy allows
+	Door        Field = "door"        // the protocol by which a certificate was asked for
 	Digest      Field = "digest"      // SHA-256 of what was asked for and approved
 )
 

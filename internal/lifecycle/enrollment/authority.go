@@ -49,6 +49,12 @@ func (o own) Issue(ctx context.Context, order connector.Order) (connector.Answer
 	return connector.Answer{Certificate: made.DER, Chain: withoutRoot(made.Chain)}, nil
 }
 
+// Certify implements Own.
+func (o own) Certify(ctx context.Context, c access.Caller, q issuance.Request) (issuance.Result, error) {
+	q.Authority = o.authority
+	return o.of.Issuance.Issue(ctx, c, q)
+}
+
 // Collect implements Issuer.
 func (own) Collect(context.Context, string) (connector.Answer, error) {
 	return connector.Answer{}, fault.New(fault.NotFound, "OrderNotFound", "our own authorities have no pending orders")

@@ -3,7 +3,9 @@ package enrollment
 import (
 	"crypto"
 	"crypto/x509"
+	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ const (
 
 // checkAnswer looks at what an issuer sent back before anybody uses it. A certificate that
 // was not asked for is fault.Invalid: asking again would bring it again.
-func checkAnswer(w lineage.Wanted, csrDER []byte, a connector.Answer, now time.Time) (*x509.Certificate, error) {
+func checkAnswer(e Entry, a connector.Answer, now time.Time) (*x509.Certificate, error) {
 	if len(a.Certificate) == 0 || len(a.Certificate) > maxDER || len(a.Chain) > maxChain {
 		return nil, badAnswer("no certificate, or one of a size that none has")
 	}
@@ -33,14 +35,14 @@ func checkAnswer(w lineage.Wanted, csrDER []byte, a connector.Answer, now time.T
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with something that is no certificate")
 	}
-	csr, err := x509.ParseCertificateRequest(csrDER)
+	csr, err := x509.ParseCertificateRequest(e.CSR)
 	if err != nil {
 		return nil, err
 	}
 	for _, check := range []func() error{
 		func() error { return checkKey(leaf, csr) },
-		func() error { return checkNames(leaf, csr, w) },
-		func() error { return checkTime(leaf, w, now) },
+		func() error { return checkNames(leaf, e.names(csr), e.Wanted) },
+		func() error { return checkTime(leaf, e.Wanted, now) },
 		func() error { return checkChain(leaf, a.Chain) },
 	} {
 		if err := check(); err != nil {
@@ -65,26 +67,32 @@ func checkKey(leaf *x509.Certificate, csr *x509.CertificateRequest) error {
 	return nil
 }
 
+// names are what the certificate shall hold: those of the CSR, or on the direct road those
+// that the door proved.
+func (e Entry) names(csr *x509.CertificateRequest) profile.Names {
+	if e.Kind == Direct {
+		return e.Wanted.Names
+	}
+	return namesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+}
+
+// namesIn are the alternative names of a CSR or a certificate.
+func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
+	n := profile.Names{DNS: dns, Email: email}
+	for _, ip := range ips {
+		n.IP = append(n.IP, ip.String())
+	}
+	for _, u := range uris {
+		n.URI = append(n.URI, u.String())
+	}
+	return n
+}
+
 // checkNames wants exactly the names that were asked for: with fewer the service fails,
 // and more were approved by nobody.
-func checkNames(leaf *x509.Certificate, csr *x509.CertificateRequest, w lineage.Wanted) error {
-	got := namesOf(leaf.DNSNames, leaf.EmailAddresses)
-	want := namesOf(csr.DNSNames, csr.EmailAddresses)
-	for _, ip := range leaf.IPAddresses {
-		got = append(got, ip.String())
-	}
-	for _, ip := range csr.IPAddresses {
-		want = append(want, ip.String())
-	}
-	for _, u := range leaf.URIs {
-		got = append(got, u.String())
-	}
-	for _, u := range csr.URIs {
-		want = append(want, u.String())
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(slices.Compact(got), slices.Compact(want)) {
+func checkNames(leaf *x509.Certificate, wanted profile.Names, w lineage.Wanted) error {
+	got, want := spell(namesIn(leaf.DNSNames, leaf.EmailAddresses, leaf.IPAddresses, leaf.URIs)), spell(wanted)
+	if !slices.Equal(got, want) {
 		return badAnswer("a certificate for %d names that are not the %d that were asked for", len(got), len(want))
 	}
 	cn := strings.ToLower(leaf.Subject.CommonName)

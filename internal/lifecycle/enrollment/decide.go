@@ -88,7 +88,7 @@ func (s *Service) Retry(ctx context.Context, c access.Caller, id string) (Reques
 			return fault.New(fault.Conflict, "CertificateExpired", "the certificate of the request has expired; make a new request")
 		}
 		e.State, e.Attempts, e.Problem = InProgress, 0, ""
-		if e.Kind != Revocation {
+		if e.Kind != Revocation && e.Kind != Direct {
 			l, err := s.lineage(ctx, e.Lineage)
 			if err != nil {
 				return err

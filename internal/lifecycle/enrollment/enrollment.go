@@ -31,6 +31,7 @@ const (
 	Renew      Kind = "renew"  // the next one
 	Revocation Kind = "revoke"
 	Certify    Kind = "certify" // for a key that a vault has made, and for its own certificate
+	Direct     Kind = "direct"  // for a CSR that somebody brings and takes the certificate away
 )
 
 // State is how a request stands.
@@ -56,7 +57,7 @@ func (s State) Live() bool { return s == Pending || s == Approved || s == InProg
 type Step string
 
 // The steps of enroll and renew, and then those of revoke, in their order. A request of
-// kind certify has Issue, Deliver and Record.
+// kind certify has Issue, Deliver and Record; one of kind direct has Issue and Record.
 const (
 	MakeKey Step = "key"    // make the private key and the CSR, and keep them sealed
 	Issue   Step = "issue"  // have it issued, and check what came back
@@ -82,6 +83,7 @@ type Request struct {
 	RequesterName string     `json:"requesterName,omitempty"`
 	Comment       string     `json:"comment,omitempty"` // why it is wanted
 	NeedsApproval bool       `json:"needsApproval"`
+	Door          string     `json:"door,omitempty"` // the protocol of a direct one
 	Decisions     []Decision `json:"decisions,omitempty"`
 
 	// Wanted and Targets are the lineage's as they were when the request was made: that is

@@ -66,6 +66,7 @@ type Deps struct {
 	Store       Store
 	Lineages    Lineages
 	Policy      lineage.Policy
+	Profiles    Profiles          // of the direct road
 	Keystore    keystore.Keystore // where private keys are made
 	Issuers     Issuers
 	Vault       Vault
@@ -308,7 +309,7 @@ func (s *Service) tell(ctx context.Context, rec audit.Record, kind string, r Req
 	rec.Details[audit.Request] = r.ID
 	for field, value := range map[audit.Field]string{
 		audit.Lineage: r.Lineage, audit.Profile: r.Wanted.Profile, audit.Fingerprint: firstOf(r.Result.SHA256, r.Revoke),
-		audit.Reason: string(r.RevokeReason), audit.Owner: r.Wanted.Owner,
+		audit.Reason: string(r.RevokeReason), audit.Owner: r.Wanted.Owner, audit.Door: r.Door,
 	} {
 		if value != "" && rec.Details[field] == "" {
 			rec.Details[field] = value

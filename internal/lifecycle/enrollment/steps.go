@@ -78,9 +78,13 @@ func (r *runner) issue(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	var a connector.Answer
-	if r.e.Token != "" {
+	own, ours := issuer.(Own)
+	switch {
+	case r.e.Token != "":
 		a, err = issuer.Collect(ctx, r.e.Token)
-	} else {
+	case ours && r.e.Kind == Direct:
+		a, err = r.certify(ctx, own)
+	default:
 		a, err = issuer.Issue(ctx, connector.Order{
 			ID: r.e.ID, CSR: r.e.CSR, Profile: r.e.Wanted.Profile, Validity: time.Duration(r.e.Wanted.Validity), Replaces: r.e.Replaces,
 		})
@@ -94,14 +98,14 @@ func (r *runner) issue(ctx context.Context) (outcome, error) {
 		}
 		return r.pending(*a.Pending), nil
 	}
-	leaf, err := checkAnswer(r.e.Wanted, r.e.CSR, a, r.Now())
+	leaf, err := checkAnswer(r.e, a, r.Now())
 	if err != nil {
 		return outcome{}, err
 	}
 	sum := sha256.Sum256(leaf.Raw)
-	next := Keep
-	if r.e.Kind == Certify {
-		next = Deliver
+	next := map[Kind]Step{Certify: Deliver, Direct: Record}[r.e.Kind]
+	if next == "" {
+		next = Keep
 	}
 	o := r.to(next)
 	o.next.Token, o.next.Certificate, o.next.Chain = "", a.Certificate, a.Chain
@@ -148,6 +152,9 @@ func (r *runner) pkcs8(ctx context.Context) (connector.Secret, error) {
 
 // record tells the inventory of the certificate, where it is kept and whose it is.
 func (r *runner) record(ctx context.Context) (outcome, error) {
+	if r.e.Kind == Direct {
+		return r.recordDirect(ctx)
+	}
 	k, now := r.e.Wanted.Keep, r.Now()
 	_, err := r.Inventory.Record(ctx, r.caller(), []inventory.Observation{{
 		Place: inventory.Place{Source: "vault/" + k.Vault, Path: "certificates/" + strings.ToLower(k.Name)},

@@ -11,6 +11,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/pki/issuance"
 )
 
 // Fuse kills the process at one crossing of a seam: before or after a transaction, a call
@@ -117,7 +118,14 @@ func (i fusedIssuers) Issuer(ctx context.Context, name string) (enrollment.Issue
 		return fusedIssuer{i.w.Issuer, i.w.Fuse}, nil
 	}
 	own, err := enrollment.Authorities{Issuance: i.w.Issuance, Revocation: i.w.Revocation}.Issuer(ctx, name)
-	return fusedIssuer{own, i.w.Fuse}, err
+	return fusedOwn{fusedIssuer{own, i.w.Fuse}}, err
+}
+
+// fusedOwn is an authority of ours.
+type fusedOwn struct{ fusedIssuer }
+
+func (o fusedOwn) Certify(ctx context.Context, c access.Caller, q issuance.Request) (issuance.Result, error) {
+	return fused(o.fuse, "certify", func() (issuance.Result, error) { return o.Issuer.(enrollment.Own).Certify(ctx, c, q) })
 }
 
 type fusedIssuer struct {

@@ -198,7 +198,7 @@ func (w *World) openLifecycle() {
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Jobs: w.Queue, Now: w.Time, Log: log,
 	})
 	w.Requests = enrollment.New(enrollment.Deps{
-		Store: w.Store, Lineages: w.Store, Policy: policy, Keystore: keystore.NewSoftware(), Issuers: fusedIssuers{w},
+		Store: w.Store, Lineages: w.Store, Policy: policy, Profiles: w.profiles, Keystore: keystore.NewSoftware(), Issuers: fusedIssuers{w},
 		Vault: fusedVault{kept, w.Fuse}, Inventory: fusedInventory{w.Inventory, w.Fuse}, Deployments: w.Deployments,
 		Orders:   fusedOrders{kept, w.Fuse},
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Jobs: w.Queue, Now: w.Time, Log: log,

@@ -85,6 +85,9 @@ type Request struct {
 	CommonName string
 	Names      profile.Names
 	Validity   time.Duration // 0: the profile's default
+	// Also joins the transaction in which the certificate becomes an issued one; may be nil,
+	// and may be run more than once. An earlier answer for the same ID does not run it.
+	Also func(ctx context.Context, made Result) error
 }
 
 // Result is an issued certificate and the certificates above it.
@@ -198,10 +201,16 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 		return Order{}, err
 	}
 	t, err := template(plan)
-	return Order{
+	o := Order{
 		Operation: "CertificateIssue", Issuer: issuer, Profile: p.Name, Standards: p.Standards,
 		Request: r.ID, PublicKey: r.PublicKey, Names: plan.Names, Template: t,
-	}, err
+	}
+	if r.Also != nil {
+		o.Also = func(ctx context.Context, made Certificate) error {
+			return r.Also(ctx, Result{Certificate: made, Chain: issuer.Chain})
+		}
+	}
+	return o, err
 }
 
 // approved refuses what nobody agreed to, when the profile wants it agreed to.

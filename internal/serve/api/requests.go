@@ -34,7 +34,7 @@ func (a *door) listRequests(ctx context.Context, c access.Caller, in *struct {
 	Paging
 	Lineage string `query:"lineage" maxLength:"100" doc:"id"`
 	State   string `query:"state" enum:"pending,approved,in_progress,completed,failed,denied,canceled,expired"`
-	Kind    string `query:"kind" enum:"enroll,renew,revoke,certify"`
+	Kind    string `query:"kind" enum:"enroll,renew,revoke,certify,direct"`
 }) (*page[enrollment.Request], error) {
 	list, err := a.Requests.List(ctx, c, enrollment.Query{
 		Lineage: in.Lineage, State: enrollment.State(in.State), Kind: enrollment.Kind(in.Kind), After: in.After, Limit: in.Limit,

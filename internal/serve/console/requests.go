@@ -103,7 +103,7 @@ func (c *Console) request(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.Title = map[enrollment.Kind]string{enrollment.Enroll: "Enroll ", enrollment.Renew: "Renew ", enrollment.Revocation: "Revoke ", enrollment.Certify: "Certify "}[r.Kind] + requestName(r)
+	p.Title = map[enrollment.Kind]string{enrollment.Enroll: "Enroll ", enrollment.Renew: "Renew ", enrollment.Revocation: "Revoke ", enrollment.Certify: "Certify ", enrollment.Direct: "Issue "}[r.Kind] + requestName(r)
 	p.Props = c.requestProps(r)
 	if r.State == enrollment.Pending {
 		p.Approve = &page.Decision{Approve: requestPath(r.ID) + "/approve", Deny: requestPath(r.ID) + "/deny", Why: "Its profile wants a second person to agree. It waits until " + view.Minute(r.Wake) + " UTC."}
@@ -151,6 +151,8 @@ func (c *Console) road(v *visit, r enrollment.Request) (page.Request, error) {
 	switch r.Kind {
 	case enrollment.Certify:
 		steps = []enrollment.Step{enrollment.Issue, enrollment.Deliver, enrollment.Record}
+	case enrollment.Direct:
+		steps = []enrollment.Step{enrollment.Issue, enrollment.Record}
 	case enrollment.Revocation:
 		steps = []enrollment.Step{enrollment.Withdraw, enrollment.Mark}
 	}
@@ -243,6 +245,9 @@ func (c *Console) requestProps(r enrollment.Request) []page.Prop {
 		return append(props, page.Prop{Name: "Revokes", Link: view.Link{Text: "the certificate", Href: certificatePath(r.Revoke)}}, page.Prop{Name: "Reason", Text: string(r.RevokeReason)})
 	}
 	props = append(props, page.Prop{Name: "Names", List: view.CleanAll(r.Wanted.Names.All(), maxNames)}, page.Prop{Name: "Profile", Text: view.Clean(r.Wanted.Profile)}, page.Prop{Name: "Key", Text: view.Clean(r.Wanted.Key)})
+	if r.Door != "" {
+		props = append(props, page.Prop{Name: "Asked by protocol", Text: view.Clean(r.Door)})
+	}
 	if r.Replaces != "" {
 		props = append(props, page.Prop{Name: "Replaces", Link: view.Link{Text: "the certificate before", Href: certificatePath(r.Replaces)}})
 	}

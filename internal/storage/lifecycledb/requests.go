@@ -16,6 +16,8 @@ func guardOf(e enrollment.Entry) string {
 		return ""
 	case e.Kind == enrollment.Revocation:
 		return "revoke/" + e.Revoke
+	case e.Kind == enrollment.Direct:
+		return "direct/" + e.ID // many at a time
 	case e.Kind == enrollment.Certify:
 		return e.Once // the vault lets one order of a certificate wait at a time
 	}
