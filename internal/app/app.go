@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/job"
+	"chatelaine.dev/internal/lifecycle/acme"
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/discovery"
 	"chatelaine.dev/internal/lifecycle/enrollment"
@@ -88,6 +89,9 @@ func Open(ctx context.Context, c Config) (a *App, err error) {
 	if a.lifecycleFloor, err = a.openLifecycle(ctx); err != nil {
 		return a, fmt.Errorf("control plane: %w", err)
 	}
+	if err := a.openACME(ctx); err != nil {
+		return a, fmt.Errorf("ACME: %w", err)
+	}
 	if err := a.bootstrap(ctx, listeners); err != nil {
 		return a, fmt.Errorf("bootstrap: %w", err)
 	}
@@ -118,6 +122,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.mail.HandleSend)
 	job.Handle(a.jobs, a.HSMBackups.HandleRun)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
+	job.Handle(a.jobs, a.ACME.HandlePrune)
 	job.Handle(a.jobs, a.Requests.HandleRun)
 	job.Handle(a.jobs, a.Requests.HandleSweep)
 	job.Handle(a.jobs, a.Deployments.HandleRun)
@@ -134,6 +139,7 @@ func (a *App) work(ctx context.Context) error {
 		object.DueArgs{}:         time.Minute,
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,
+		acme.PruneArgs{}:         time.Hour,
 		enrollment.SweepArgs{}:   time.Minute,
 		deployment.SweepArgs{}:   time.Minute,
 		renewal.TickArgs{}:       time.Minute,

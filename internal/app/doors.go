@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	acmeDoor "chatelaine.dev/internal/serve/acme"
 	"chatelaine.dev/internal/serve/api"
 	"chatelaine.dev/internal/serve/arm"
 	"chatelaine.dev/internal/serve/arm/authorization"
@@ -140,6 +141,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 	}
 	mux.Handle(api.Prefix+"/", api.New(services))
 	mux.Handle(webhook.Route, webhook.New(a.Subscriptions))
+	mux.Handle(acmeDoor.Prefix, a.ACME.Door)
 	deps, err := a.consoleDeps(d.url)
 	if err != nil {
 		return nil, err

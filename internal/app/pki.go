@@ -3,8 +3,11 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"net"
+	"net/netip"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/app/acme"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
@@ -22,6 +25,7 @@ type pkiFloor struct {
 	profiles    profile.Set
 	hosts       *hosts
 	signers     *hosts // of statements
+	ACME        *acme.Servers
 }
 
 // The authorities that a first start makes.
@@ -86,6 +90,26 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	}
 	f.signers = f.openSigners()
 	return f, nil
+}
+
+// openACME opens the ACME servers, once the road to certificates is open.
+func (a *App) openACME(ctx context.Context) error {
+	chest, err := seal.OpenChest(ctx, a.root, a.settings, "acme")
+	if err != nil {
+		return err
+	}
+	store := pkidb.New(a.db)
+	servers, err := acme.Open(ctx, acme.Config{
+		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.profiles,
+		Road: acme.Road{Issuance: a.Issuance}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
+		Permit: func(networks []netip.Prefix) func(netip.Addr, bool) error { return reach{networks}.permit },
+		Dial: func(permit func(netip.Addr, bool) error, r *net.Resolver) func(context.Context, string, string) (net.Conn, error) {
+			return dialer{permit: permit, resolver: r}.DialContext
+		},
+		Audit: a.trail, Guard: a.Directory, Now: a.now, Log: a.log,
+	})
+	a.ACME = &servers
+	return err
 }
 
 // named seals values that have a name alone.

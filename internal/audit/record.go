@@ -63,6 +63,7 @@ const (
 	Permissions Field = "permissions" // what an access policy allows
 	Door        Field = "door"        // the protocol by which a certificate was asked for
 	Digest      Field = "digest"      // SHA-256 of what was asked for and approved
+	Account     Field = "account"     // ACME account
 )
 
 // Record is one line of the trail.

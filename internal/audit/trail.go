@@ -62,7 +62,7 @@ var fields = map[Field]bool{
 	Profile: true, Issuer: true, Subject: true, Role: true, Scope: true, Assignee: true, Request: true,
 	Lineage: true, Step: true, Target: true, Endpoint: true, Run: true, Count: true, Reason: true,
 	Connection: true, Number: true, Action: true, Audience: true, Grant: true, Policy: true, Owner: true,
-	Permissions: true, Digest: true, Door: true,
+	Permissions: true, Digest: true, Door: true, Account: true,
 }
 
 // check refuses details that are not on the list and cuts long values.

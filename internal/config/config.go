@@ -53,6 +53,8 @@ type Config struct {
 
 	// SMTP is the server that takes mail.
 	SMTP SMTP `yaml:"smtp"`
+	// ACME says how ACME clients are validated.
+	ACME ACME `yaml:"acme"`
 }
 
 // Limits are those of Key Vault's API that an operator may widen. A program that was
@@ -202,6 +204,9 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := c.Attestation.check(); err != nil {
+		return err
+	}
+	if err := c.ACME.check(); err != nil {
 		return err
 	}
 	_, err := c.Webhooks.Networks()
