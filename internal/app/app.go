@@ -172,6 +172,9 @@ func (a *App) Run(ctx context.Context) error {
 	defer tick.Stop()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
+	pause := time.NewTicker(time.Minute)
+	defer pause.Stop()
+	collections := rest(0)
 loop:
 	for {
 		select {
@@ -187,6 +190,8 @@ loop:
 			a.housekeep(ctx)
 		case <-look.C:
 			a.catchUp(ctx)
+		case <-pause.C:
+			collections = rest(collections)
 		}
 	}
 	return errors.Join(cause, a.Close())

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"chatelaine.dev/internal/access"
@@ -94,7 +96,7 @@ func (a *App) fill(ctx context.Context, k *core) (err error) {
 		return fmt.Errorf("audit: %w", err)
 	}
 	k.jobs, err = job.New(ctx, job.Config{
-		Pool: k.db.Pool(), PostgreSQL: k.db.Dialect() == storage.PostgreSQL, Tx: storage.Tx, Transact: k.db.Transact, Now: a.now, Log: a.log,
+		Pool: k.db.Pool(), Row: k.db.QueryRow, PostgreSQL: k.db.Dialect() == storage.PostgreSQL, Tx: storage.Tx, Transact: k.db.Transact, Now: a.now, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -182,6 +184,18 @@ func (a *App) openAccess(ctx context.Context, k *core) error {
 		Directory: k.Directory, Store: store, Transact: k.db.Transact, Audit: k.trail, Refusals: k.refusals, Sealer: chest, Now: a.now, Log: a.log,
 	})
 	return nil
+}
+
+// rest gives memory back to the system when the collector has had nothing to do since the
+// last time: what a busy hour left would else stay for good. It returns how often the
+// collector has run.
+func rest(before uint64) uint64 {
+	cycles := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
+	if metrics.Read(cycles); cycles[0].Value.Uint64() == before {
+		debug.FreeOSMemory()
+		metrics.Read(cycles)
+	}
+	return cycles[0].Value.Uint64()
 }
 
 // housekeep does what is due every few seconds. Its errors are logged: each of them

@@ -34,6 +34,8 @@ const (
 type Config struct {
 	// Pool is the pool that writes. On SQLite it has one connection.
 	Pool *sql.DB
+	// Row asks for one row, outside of any transaction; nil asks Pool.
+	Row func(ctx context.Context, query string, args ...any) *sql.Row
 	// PostgreSQL says which engine Pool is; false means SQLite, and that no other
 	// process uses the database.
 	PostgreSQL bool
@@ -60,6 +62,8 @@ type River struct {
 	kinds    map[string]bool
 	periodic []*river.PeriodicJob
 
+	news *news
+
 	mu       sync.Mutex
 	client   *river.Client[*sql.Tx] // nil until Start
 	presence presence
@@ -74,6 +78,9 @@ type River struct {
 func New(ctx context.Context, c Config) (*River, error) {
 	if c.Workers == 0 {
 		c.Workers = 16
+	}
+	if c.Row == nil {
+		c.Row = c.Pool.QueryRowContext
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -93,6 +100,7 @@ func New(ctx context.Context, c Config) (*River, error) {
 	} else {
 		r.driver = riversqlite.New(c.Pool)
 		r.presence = alone{id: r.id}
+		r.news = &news{looked: map[string]time.Time{}}
 	}
 	if err := r.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("job queue: migrate: %w", err)
@@ -148,6 +156,7 @@ func (r *River) Enqueue(ctx context.Context, args Args, o Options) error {
 	if r.started() && !r.kinds[args.Kind()] {
 		return fmt.Errorf("enqueue %s: no handler is registered for this kind", args.Kind())
 	}
+	r.news.spread(time.Now())
 	if _, err := r.inserter.InsertTx(ctx, tx, args, insertOptions(args, o)); err != nil {
 		return fmt.Errorf("enqueue %s: %w", args.Kind(), err)
 	}
@@ -179,7 +188,7 @@ func (r *River) Start(ctx context.Context) error {
 	if r.client != nil {
 		return errors.New("job queue: started already")
 	}
-	client, err := river.NewClient(r.driver, r.clientConfig())
+	client, err := river.NewClient[*sql.Tx](peeking{r.driver, r.Row, r.news}, r.clientConfig())
 	if err != nil {
 		return fmt.Errorf("job queue: %w", err)
 	}

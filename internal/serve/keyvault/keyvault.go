@@ -130,7 +130,13 @@ func write(w http.ResponseWriter, status int, body any) {
 		w.WriteHeader(status)
 		return
 	}
-	b, err := json.Marshal(body)
+	var b []byte
+	var err error
+	if a, ok := body.(wire.Appender); ok {
+		b = a.AppendJSON(make([]byte, 0, 1024))
+	} else {
+		b, err = json.Marshal(body)
+	}
 	if err != nil { // every body is a struct of ours
 		status, b = http.StatusInternalServerError, []byte(`{"error":{"code":"InternalServerError","message":"The answer could not be encoded."}}`)
 	}

@@ -85,7 +85,9 @@ func (e *Event) emit(o Options, r *http.Request, a *answer, begun time.Time) {
 	if e.err != nil {
 		attrs = append(attrs, slog.Any("error", e.err))
 	}
-	o.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	line := slog.NewRecord(o.Now(), level, "request", 0) // nobody asks where in the program a request was logged
+	line.AddAttrs(attrs...)
+	_ = o.Log.Handler().Handle(r.Context(), line) // as slog does: a log that cannot be written stops no server
 }
 
 func cut(s string) string { return s[:min(len(s), maxLogged)] }

@@ -35,6 +35,23 @@ type operationResult struct {
 	AAD   keys.Bytes `json:"aad,omitempty"`
 }
 
+// AppendJSON implements wire.Appender.
+func (x operationResult) AppendJSON(b []byte) []byte {
+	f := wire.Fields(append(b, '{'))
+	f.Value("kid", x.ID)
+	f.Bytes("value", x.Value)
+	for _, m := range [...]struct {
+		name  string
+		value []byte
+	}{{"iv", x.IV}, {"tag", x.Tag}, {"aad", x.AAD}} {
+		if len(m.value) > 0 {
+			f.Bytes(m.name, m.value)
+		}
+	}
+	f.End()
+	return f
+}
+
 // operate decodes KeyOperationsParameters, runs an operation and encodes its result.
 func operate(ctx context.Context, q *wire.Request, run operation) (wire.Response, error) {
 	var in struct {

@@ -3,6 +3,9 @@
 package secrets
 
 import (
+	"maps"
+	"slices"
+
 	"chatelaine.dev/internal/serve/keyvault/wire"
 	"chatelaine.dev/internal/vault/object"
 	"chatelaine.dev/internal/vault/secrets"
@@ -44,7 +47,7 @@ type bundle struct {
 
 // describe makes a bundle without value. An item has the id without the version.
 func describe(q *wire.Request, e object.Entry, version string) (bundle, error) {
-	body, err := secrets.BodyOf(e.Version)
+	body, err := object.Derived(e, secrets.BodyOf)
 	if err != nil {
 		return bundle{}, err
 	}
@@ -58,4 +61,30 @@ func describe(q *wire.Request, e object.Entry, version string) (bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// AppendJSON implements wire.Appender.
+func (x bundle) AppendJSON(b []byte) []byte {
+	f := wire.Fields(append(b, '{'))
+	if x.Value != nil {
+		f.Value("value", *x.Value)
+	}
+	f.Value("id", x.ID)
+	f.Text("contentType", x.ContentType)
+	f.Object("attributes", x.Attributes.Append)
+	if len(x.Tags) > 0 {
+		f.Object("tags", func(f *wire.Fields) {
+			for _, name := range slices.Sorted(maps.Keys(x.Tags)) {
+				f.Value(name, x.Tags[name])
+			}
+		})
+	}
+	f.Text("kid", x.KeyID)
+	f.True("managed", x.Managed)
+	f.Text("previousVersion", x.PreviousVersion)
+	f.Text("recoveryId", x.RecoveryID)
+	f.Number("deletedDate", x.DeletedDate)
+	f.Number("scheduledPurgeDate", x.ScheduledPurgeDate)
+	f.End()
+	return f
 }
