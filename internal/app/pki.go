@@ -101,7 +101,8 @@ func (a *App) openACME(ctx context.Context) error {
 	store := pkidb.New(a.db)
 	servers, err := acme.Open(ctx, acme.Config{
 		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.profiles,
-		Road: acme.Road{Issuance: a.Issuance}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
+		Road: acme.Road{Requests: a.Requests}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
+		Chains: &acme.Chains{Certificates: a.authorityCertificates, Now: a.now},
 		Permit: func(networks []netip.Prefix) func(netip.Addr, bool) error { return reach{networks}.permit },
 		Dial: func(permit func(netip.Addr, bool) error, r *net.Resolver) func(context.Context, string, string) (net.Conn, error) {
 			return dialer{permit: permit, resolver: r}.DialContext
@@ -110,6 +111,16 @@ func (a *App) openACME(ctx context.Context) error {
 	})
 	a.ACME = &servers
 	return err
+}
+
+// authorityCertificates are those of all our authorities.
+func (a *App) authorityCertificates(ctx context.Context) ([][]byte, error) {
+	list, err := a.Authorities.List(ctx, access.System("acme"), "", 1000)
+	var certificates [][]byte
+	for _, x := range list {
+		certificates = append(certificates, x.Certificate)
+	}
+	return certificates, err
 }
 
 // named seals values that have a name alone.

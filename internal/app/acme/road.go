@@ -6,24 +6,37 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/acme"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/revocation"
 )
 
-// Road leads to authorities of ours.
-type Road struct{ Issuance *issuance.Service }
+// Road is the one road of all requests.
+type Road struct{ Requests *enrollment.Service }
 
 // Enroll implements acme.Road.
 func (x Road) Enroll(ctx context.Context, c access.Caller, a acme.Ask) (acme.Issuance, error) {
-	made, err := x.Issuance.Issue(ctx, c, issuance.Request{
-		ID: a.Once, Profile: a.Profile, CSR: a.CSR, CommonName: a.CommonName, Names: a.Names, Validity: a.Validity,
-	})
-	return acme.Issuance{Request: a.Once, Status: acme.Valid, Certificate: made.DER, Chain: made.Chain}, err
+	return issuanceOf(x.Requests.Enroll(ctx, c, enrollment.Ask{
+		Door: "acme", Profile: a.Profile, CSR: a.CSR, CommonName: a.CommonName, Names: a.Names, Validity: a.Validity, Once: a.Once, Owner: a.Owner,
+	}))
 }
 
 // Collect implements acme.Road.
-func (x Road) Collect(_ context.Context, _ access.Caller, request string) (acme.Issuance, error) {
-	return acme.Issuance{}, fault.New(fault.NotFound, "RequestNotFound", "there is no request %.64q", request)
+func (x Road) Collect(ctx context.Context, c access.Caller, request string) (acme.Issuance, error) {
+	return issuanceOf(x.Requests.Collect(ctx, c, request))
+}
+
+func issuanceOf(e enrollment.Enrolled, err error) (acme.Issuance, error) {
+	out := acme.Issuance{Request: e.Request, Status: acme.Processing, Certificate: e.Certificate, Chain: e.Chain, Problem: e.Problem}
+	switch e.State {
+	case enrollment.Completed:
+		out.Status = acme.Valid
+	case enrollment.Pending:
+		out.Status = acme.Pending
+	case enrollment.Failed, enrollment.Denied, enrollment.Canceled, enrollment.Expired:
+		out.Status = acme.Invalid
+	}
+	return out, err
 }
 
 // Ledger revokes what authorities of ours have issued.

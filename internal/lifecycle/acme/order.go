@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -224,22 +225,27 @@ func (s *Service) Download(ctx context.Context, r Request, id string, which int)
 	return slices.Concat([][]byte{o.Certificate.DER}, chains[which]), len(chains) - 1, nil
 }
 
-// chains are the ways up that a client may choose from: without the root, which whoever
-// verifies has; by cross-signed authorities; and with the root, for those who copy it.
-func (s *Service) chains(ctx context.Context, whole [][]byte) ([][][]byte, error) {
-	usual := rootless(whole)
-	list := [][][]byte{usual}
-	if s.Chains != nil {
-		others, err := s.Chains.Alternates(ctx, whole)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range others {
-			list = append(list, rootless(o))
+// chains are the ways up that a client may choose from: the usual one; those by
+// cross-signed authorities; and each with its root, for those who copy it from there.
+func (s *Service) chains(ctx context.Context, issued [][]byte) ([][][]byte, error) {
+	list := [][][]byte{rootless(issued)}
+	if s.Chains == nil {
+		return list, nil
+	}
+	others, err := s.Chains.Alternates(ctx, issued)
+	if err != nil {
+		return nil, err
+	}
+	add := func(chain [][]byte) {
+		if !slices.ContainsFunc(list, func(has [][]byte) bool { return slices.EqualFunc(has, chain, bytes.Equal) }) {
+			list = append(list, chain)
 		}
 	}
-	if len(usual) != len(whole) {
-		list = append(list, whole)
+	for _, o := range others {
+		add(rootless(o))
+	}
+	for _, o := range others {
+		add(o)
 	}
 	return list, nil
 }
