@@ -66,7 +66,7 @@ Start with "chatelaine serve", then in another terminal: eval "$(chatelaine env)
 		certificateCommand(), lineageCommand(), requestCommand(), connectionCommand(),
 		vaultCommand(), objectCommand(), hsmCommand(), exportCommand(), importCommand(), byokCommand(),
 		authorityCommand(), profileCommand(), issueCommand(), revokeCommand(),
-		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(),
+		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(), acmeCommand(),
 	)
 	return c
 }

@@ -79,6 +79,8 @@ func TestControlRolesKeepDutiesApart(t *testing.T) {
 		{"subscriptions/read", "Administrator Operator Subscriber Auditor"},
 		{"subscriptions/write", "Administrator Subscriber"},
 		{"vaults/write", "Key-Vault-Contributor Administrator"},
+		{"acme/read", "Administrator Operator Auditor"},
+		{"acme/write", "Administrator Operator"},
 		{"audit/read", "Administrator Auditor"},
 		{"access/read", "Administrator Auditor"},
 		{"access/write", "Administrator"},

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -39,7 +40,7 @@ type answers struct {
 	tokens map[string]string           // of http-01, to key authorizations
 	certs  map[string]*tls.Certificate // of tls-alpn-01, by server name
 	texts  map[string][]string         // TXT records, by lower-case name with its final dot
-	asked  map[string]int              // questions, by type and name
+	web    string                      // folder whose files are shown too
 }
 
 func port(t testing.TB, a net.Addr) int {
@@ -57,7 +58,7 @@ func port(t testing.TB, a net.Addr) int {
 
 func start(t testing.TB, adjust ...func(*config.Config)) *world {
 	t.Helper()
-	w := &world{answers: answers{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, texts: map[string][]string{}, asked: map[string]int{}}}
+	w := &world{answers: answers{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, texts: map[string][]string{}, web: t.TempDir()}}
 	var lc net.ListenConfig
 	web, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,9 +93,16 @@ func start(t testing.TB, adjust ...func(*config.Config)) *world {
 func (a *answers) serveToken(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if r.Method == http.MethodPost { // as lego's httpreq has it: POST /present
+		var in struct{ FQDN, Value string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err == nil && r.URL.Path == "/present" {
+			a.texts[strings.ToLower(in.FQDN)] = append(a.texts[strings.ToLower(in.FQDN)], in.Value)
+		}
+		return
+	}
 	authorization, ok := a.tokens[strings.TrimPrefix(r.URL.Path, "/.well-known/acme-challenge/")]
 	if !ok {
-		http.NotFound(w, r)
+		http.FileServer(http.Dir(a.web)).ServeHTTP(w, r)
 		return
 	}
 	_, _ = io.WriteString(w, authorization)
@@ -119,7 +127,7 @@ func (a *answers) serveTLS(l net.Listener) {
 	}
 }
 
-// serveDNS answers TXT questions, and every other with nothing.
+// serveDNS answers with our texts, and for every name with this machine's address.
 func (a *answers) serveDNS(c net.PacketConn) {
 	b := make([]byte, 4096)
 	for {
@@ -135,13 +143,17 @@ func (a *answers) serveDNS(c net.PacketConn) {
 		out := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
 		a.mu.Lock()
 		name := strings.ToLower(q.Name.String())
-		a.asked[q.Type.String()+" "+name]++
 		if q.Type == dnsmessage.TypeTXT {
 			for _, text := range a.texts[name] {
 				out.Answers = append(out.Answers, dnsmessage.Resource{
 					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.TXTResource{TXT: []string{text}},
 				})
 			}
+		}
+		if q.Type == dnsmessage.TypeA {
+			out.Answers = append(out.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+			})
 		}
 		a.mu.Unlock()
 		if packed, err := out.Pack(); err == nil {
@@ -194,3 +206,8 @@ func (w *world) trusted(t testing.TB, chain []byte, name string) *x509.Certifica
 	}
 	return list[0]
 }
+
+// control is where the machine is told what to show.
+func (w *world) control() string { return fmt.Sprintf("http://127.0.0.1:%d", w.httpPort) }
+
+func (w *world) resolver() string { return fmt.Sprintf("127.0.0.1:%d", w.dnsPort) }

@@ -43,6 +43,8 @@ var bodies = map[string]string{
 	"setKeyVersionEnabled": `{"enabled":false}`, "setSecretVersionEnabled": `{"enabled":false}`, "setCertificateVersionEnabled": `{"enabled":false}`,
 	"createSubscription": `{"name":"a","endpoint":"https://127.0.0.1/"}`,
 	"redeliverLetters":   `{}`,
+	"createAcmeKey":      `{"profile":"tls-server","owner":"shop"}`,
+	"createAcmeWindow":   `{"end":"2099-01-01T00:00:00Z"}`,
 }
 
 // anyone are operations for everybody who has a token: they tell what the program can do

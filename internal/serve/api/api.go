@@ -19,6 +19,7 @@ import (
 	"chatelaine.dev/internal/audit/azure"
 	"chatelaine.dev/internal/event/subscription"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/acme"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/discovery"
@@ -71,6 +72,7 @@ type Deps struct {
 	Sessions     *session.Service
 
 	Subscriptions *subscription.Service
+	ACME          *acme.Service
 	Places        azure.Places // with Audit
 }
 
@@ -117,6 +119,7 @@ func (a *door) register() {
 		{a.Sessions != nil, a.linkOperations},
 		{a.Audit != nil, a.auditOperations},
 		{a.Subscriptions != nil, a.subscriptionOperations},
+		{a.ACME != nil, a.acmeOperations},
 	} {
 		if noun.there {
 			noun.add()
