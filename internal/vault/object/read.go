@@ -83,15 +83,19 @@ func (v *Vault) fetch(ctx context.Context, at place) (Entry, error) {
 		}
 	}
 	if p.Head.Name != at.name || p.Version.Sealed != nil && at.version != "" && p.Version.Version != at.version {
-		// A damaged index leads to another row, which would open as what it is.
-		return Entry{}, fmt.Errorf("vault %s: %s/%s/%s: the database answered with %s/%s: %w",
-			v.Name, k, at.name, at.version, p.Head.Name, p.Version.Version, seal.ErrSealed)
+		return Entry{}, v.misled(k, at.name+"/"+at.version, p.Head.Name+"/"+p.Version.Version)
 	}
 	e, err := v.openPair(ctx, p, at.version == "")
 	if err == nil && e.Version.ID != "" {
 		v.vaults.cache.put(at, e)
 	}
 	return e, err
+}
+
+// misled is the error where a damaged index leads to another row than the one asked for,
+// which would open as what it is.
+func (v *Vault) misled(k Kind, asked, answered string) error {
+	return fmt.Errorf("vault %s: %s/%s: the database answered with %s: %w", v.Name, k, asked, answered, seal.ErrSealed)
 }
 
 // openPair opens a head and its version; latest says that the version must be the one
@@ -136,6 +140,9 @@ func (v *Vault) List(ctx context.Context, k Kind, deleted bool, after string, li
 		}
 		list = make([]Entry, 0, len(pairs))
 		for _, p := range pairs {
+			if p.Head.Deleted != deleted {
+				return v.misled(k, "list", p.Head.Name)
+			}
 			e, err := v.openPair(ctx, p, true)
 			if err != nil {
 				return err
@@ -163,6 +170,9 @@ func (v *Vault) Versions(ctx context.Context, k Kind, name string, after int64, 
 		}
 		list, next = make([]Version, 0, len(rows)), after
 		for _, r := range rows {
+			if r.Position <= next {
+				return v.misled(k, name, r.Name+"/"+r.Version)
+			}
 			var x Version
 			if err := v.openRow(ctx, r, &x); err != nil {
 				return err
