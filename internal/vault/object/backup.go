@@ -256,7 +256,7 @@ func (a *arriving) version(ctx context.Context, x Version) error {
 	}
 	a.count++
 	a.latest = x
-	return a.put(ctx, Row{Kind: a.kind, Name: a.name, Version: x.ID, Position: a.count}, x, 0)
+	return a.putVersion(ctx, Row{Kind: a.kind, Name: a.name, Version: x.ID, Position: a.count}, x, 0)
 }
 
 func (a *arriving) head(ctx context.Context, h Head) (Entry, error) {

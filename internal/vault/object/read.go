@@ -110,7 +110,7 @@ func (v *Vault) openPair(ctx context.Context, p Pair, latest bool) (Entry, error
 		return Entry{}, fmt.Errorf("vault %s: %s/%s: a column was changed: %w", v.Name, p.Head.Kind, p.Head.Name, seal.ErrSealed)
 	}
 	if p.Version.Sealed != nil {
-		if err := v.openRow(ctx, p.Version, &e.Version); err != nil {
+		if err := v.openVersion(ctx, p.Version, &e.Version); err != nil {
 			return Entry{}, err
 		}
 	}
@@ -129,6 +129,19 @@ func (v *Vault) openRow(ctx context.Context, r Row, into any) error {
 		return fmt.Errorf("%s/%s/%s: %w", r.Kind, r.Name, r.Version, err)
 	}
 	return json.Unmarshal(plain, into)
+}
+
+// openVersion opens the row of a version, which must be in its place.
+func (v *Vault) openVersion(ctx context.Context, r Row, x *Version) error {
+	var p placed
+	if err := v.openRow(ctx, r, &p); err != nil {
+		return err
+	}
+	if p.Position != 0 && p.Position != r.Position {
+		return fmt.Errorf("vault %s: %s/%s/%s: it was moved among the versions: %w", v.Name, r.Kind, r.Name, r.Version, seal.ErrSealed)
+	}
+	*x = p.Version
+	return nil
 }
 
 // List returns live or deleted objects with their latest versions, by name, after a name.
@@ -174,7 +187,7 @@ func (v *Vault) Versions(ctx context.Context, k Kind, name string, after int64, 
 				return v.misled(k, name, r.Name+"/"+r.Version)
 			}
 			var x Version
-			if err := v.openRow(ctx, r, &x); err != nil {
+			if err := v.openVersion(ctx, r, &x); err != nil {
 				return err
 			}
 			list, next = append(list, x), r.Position

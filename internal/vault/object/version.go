@@ -54,7 +54,7 @@ func (t *turn) retreat(ctx context.Context, p Pair, was Entry) error {
 		return err
 	}
 	is := Entry{Vault: t.v, Head: was.Head}
-	if err := t.v.openRow(ctx, row, &is.Version); err != nil {
+	if err := t.v.openVersion(ctx, row, &is.Version); err != nil {
 		return err
 	}
 	is.Head.Latest, is.Head.Updated = is.Version.ID, t.now

@@ -48,7 +48,7 @@ func (v *Vault) Replace(ctx context.Context, w Whole) error {
 		e := Entry{Vault: v, Head: w.Head}
 		for i, x := range w.Versions {
 			e.rows.Version = Row{Kind: w.Kind, Name: name, Version: strings.ToLower(x.ID), Position: int64(i + 1)}
-			if err := t.put(ctx, e.rows.Version, x, 0); err != nil {
+			if err := t.putVersion(ctx, e.rows.Version, x, 0); err != nil {
 				return err
 			}
 			e.Version = x

@@ -68,6 +68,17 @@ func (t *turn) put(ctx context.Context, r Row, content any, old int64) error {
 	return t.v.vaults.rows.Put(ctx, r)
 }
 
+// placed is what the row of a version seals: the version, and its place among the others.
+type placed struct {
+	Version
+	Position int64 `json:"position,omitempty"` // 0 in rows of before it was sealed
+}
+
+// putVersion is put for the row of a version.
+func (t *turn) putVersion(ctx context.Context, r Row, x Version, old int64) error {
+	return t.put(ctx, r, placed{x, r.Position}, old)
+}
+
 // current reads an object inside a change, with the revisions and positions of its rows.
 func (t *turn) current(ctx context.Context, k Kind, name, version string) (Pair, Entry, error) {
 	e, err := t.v.find(ctx, k, name, version)
@@ -118,7 +129,7 @@ func (v *Vault) write(ctx context.Context, k Kind, name string, x *Version, edit
 			e.Version, e.Head.Latest, e.derived = *x, x.ID, &derived{}
 			e.rows.Head.Position++
 			e.rows.Version = Row{Kind: k, Name: p.Head.Name, Version: x.ID, Position: e.rows.Head.Position, Revision: t.epoch}
-			if err := t.put(ctx, e.rows.Version, x, 0); err != nil {
+			if err := t.putVersion(ctx, e.rows.Version, *x, 0); err != nil {
 				return err
 			}
 		}
@@ -169,7 +180,7 @@ func (v *Vault) Edit(ctx context.Context, k Kind, name, version string, edit fun
 		}
 		e.Version.Updated, e.derived = t.now, &derived{}
 		e.rows.Version.Revision = t.epoch
-		if err := t.put(ctx, p.Version, e.Version, p.Version.Revision); err != nil {
+		if err := t.putVersion(ctx, p.Version, e.Version, p.Version.Revision); err != nil {
 			return err
 		}
 		t.remember(ctx, e)
