@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -26,19 +27,15 @@ import (
 // Ceremony is the fixed order of steps in which a certificate is made, and the only
 // place that signs one:
 //
-//  1. A serial is drawn, and a lint certificate is made: the whole certificate, signed
-//     by a throw-away key.
-//  2. Its serial and the bytes to be signed are recorded and committed: state Intended.
-//  3. The lint certificate is linted.
-//  4. The recorded bytes are signed, and the result is compared with the lint certificate.
+//  1. A serial is drawn, and the bytes to be signed are drafted.
+//  2. Both are recorded and committed: state Intended.
+//  3. The draft is linted, with no signature in the place of the issuer's.
+//  4. The recorded bytes are signed, and the result is compared with the draft.
 //  5. The certificate, the audit record and the event commit together: state Issued.
 //
 // Wherever the process stops, a serial that may have been signed is known and can be
 // revoked. A certificate leaves only after step 5.
-type Ceremony struct {
-	c         CeremonyConfig
-	throwaway throwaway
-}
+type Ceremony struct{ c CeremonyConfig }
 
 // CeremonyConfig is what a Ceremony needs.
 type CeremonyConfig struct {
@@ -69,7 +66,7 @@ func NewCeremony(c CeremonyConfig) (*Ceremony, error) {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	return &Ceremony{c: c, throwaway: newThrowaway()}, nil
+	return &Ceremony{c: c}, nil
 }
 
 // Order is one certificate to make. Whoever gives it has authorised and decided.
@@ -78,6 +75,8 @@ type Order struct {
 	Issuer    Issuer
 	Profile   string
 	Standards []string // lint sources besides the basic ones
+	NoStatus  bool     // no revocation information, and RFC 9608's word for it
+	Publish   bool     // the event of the issuance carries the certificate
 	Request   string   // id of the request; may be empty
 	PublicKey crypto.PublicKey
 	Names     profile.Names
@@ -95,7 +94,7 @@ const afterIntent = time.Minute
 // Certify makes a certificate. It must not be called inside a Transact: the intent would
 // commit only with the rest. fault.Invalid when a lint refuses it.
 func (y *Ceremony) Certify(ctx context.Context, c access.Caller, o Order) (Certificate, error) {
-	made, lint, err := y.draft(c, o)
+	made, drafted, err := y.draft(c, o)
 	if err != nil {
 		return Certificate{}, fmt.Errorf("prepare a certificate of %s: %w", o.Issuer.ID, err)
 	}
@@ -104,50 +103,69 @@ func (y *Ceremony) Certify(ctx context.Context, c access.Caller, o Order) (Certi
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterIntent)
 	defer cancel()
-	if err := y.c.Linter.Check(lint.Raw, o.Standards); err != nil {
+	if err := y.lint(drafted, o); err != nil {
 		return Certificate{}, y.fail(ctx, c, o, made, "LintRefused", err)
 	}
-	final, err := y.sign(o, lint, made.TBS)
+	final, err := y.sign(o, drafted)
 	if err != nil {
 		return Certificate{}, y.fail(ctx, c, o, made, "SigningFailed", err)
 	}
 	return y.finish(ctx, c, o, made, final)
 }
 
-// draft makes the certificate's row and its lint certificate.
-func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, *x509.Certificate, error) {
+// draft makes the certificate's row and the bytes to be signed.
+func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 	serial, err := newSerial(y.c.Random)
 	if err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, draft{}, err
 	}
 	spki, err := x509.MarshalPKIXPublicKey(o.PublicKey)
 	if err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, draft{}, err
 	}
 	keyHash := sha256.Sum256(spki)
+	signer := o.Issuer.Signer.Public()
 	t := o.Template
 	t.SerialNumber = serial
-	if t.SignatureAlgorithm, err = algorithm(o.Issuer.Signer.Public()); err != nil {
-		return Certificate{}, nil, err
+	if t.SignatureAlgorithm, err = algorithm(signer); err != nil {
+		return Certificate{}, draft{}, err
 	}
 	t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
 	switch {
 	case o.Issuer.Certificate == nil:
 		t.AuthorityKeyId = t.SubjectKeyId
 	case y.c.StatusURL != "":
-		t.CRLDistributionPoints = []string{y.c.StatusURL + "/crl/" + o.Issuer.ID + ".crl"}
 		t.IssuingCertificateURL = []string{y.c.StatusURL + "/ca/" + o.Issuer.ID + ".cer"}
+		if !o.NoStatus { // RFC 9608 section 2: noRevAvail and addresses of status exclude each other
+			t.CRLDistributionPoints = []string{y.c.StatusURL + "/crl/" + o.Issuer.ID + ".crl"}
+		}
 	}
-	lint, err := y.throwaway.certificate(&t, o.Issuer.Certificate, o.PublicKey)
+	drafted, err := newDraft(&t, o.Issuer.Certificate, signer, o.PublicKey)
 	if err != nil {
-		return Certificate{}, nil, err
+		return Certificate{}, draft{}, err
 	}
 	return Certificate{
 		Authority: o.Issuer.ID, Serial: FormatSerial(serial), Request: o.Request, Profile: o.Profile,
-		Subject: lint.Subject.String(), Names: o.Names, KeySHA256: hex.EncodeToString(keyHash[:]),
-		State: Intended, NotBefore: lint.NotBefore, NotAfter: lint.NotAfter, TBS: lint.RawTBSCertificate,
+		Subject: subjectText(t.Subject), Names: o.Names, KeySHA256: hex.EncodeToString(keyHash[:]),
+		State: Intended, NotBefore: t.NotBefore.UTC(), NotAfter: t.NotAfter.UTC(), TBS: drafted.tbs,
 		CreatedAt: y.c.Now(), Requester: c.Principal,
-	}, lint, nil
+	}, drafted, nil
+}
+
+// subjectText is the subject as a parsed certificate prints it.
+func subjectText(n pkix.Name) string {
+	var parsed pkix.Name
+	rdns := n.ToRDNSequence()
+	parsed.FillFromRDNSequence(&rdns)
+	return parsed.String()
+}
+
+func (y *Ceremony) lint(d draft, o Order) error {
+	der, err := d.lint()
+	if err != nil {
+		return err
+	}
+	return y.c.Linter.Check(der, o.Standards)
 }
 
 // intend records what is about to be signed, and makes sure that it is durable by reading
@@ -178,8 +196,8 @@ func (y *Ceremony) intend(ctx context.Context, c access.Caller, made Certificate
 }
 
 // sign signs the recorded bytes and checks the result.
-func (y *Ceremony) sign(o Order, lint *x509.Certificate, tbs []byte) (*x509.Certificate, error) {
-	der, err := sign(o.Issuer.Signer, lint, tbs)
+func (y *Ceremony) sign(o Order, d draft) (*x509.Certificate, error) {
+	der, err := d.sign(o.Issuer.Signer)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +205,7 @@ func (y *Ceremony) sign(o Order, lint *x509.Certificate, tbs []byte) (*x509.Cert
 	if err != nil {
 		return nil, err
 	}
-	return final, correspond(lint, final, o.Issuer.Certificate)
+	return final, correspond(d.tbs, final, o.Issuer.Certificate)
 }
 
 // fail records why the certificate was not made and returns the cause.
@@ -212,7 +230,7 @@ func (y *Ceremony) fail(ctx context.Context, c access.Caller, o Order, made Cert
 func (y *Ceremony) finish(ctx context.Context, c access.Caller, o Order, made Certificate, final *x509.Certificate) (Certificate, error) {
 	sum := sha256.Sum256(final.Raw)
 	made.SHA256, made.DER, made.IssuedAt = hex.EncodeToString(sum[:]), final.Raw, y.c.Now()
-	e, err := issued(made)
+	e, err := issued(made, o.Publish)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -251,17 +269,22 @@ func record(c access.Caller, operation string, m Certificate) audit.Record {
 	return r
 }
 
-// issued is the event that tells of a new certificate.
-func issued(m Certificate) (event.Event, error) {
-	data, err := json.Marshal(struct {
-		SHA256    string    `json:"sha256"`
-		Serial    string    `json:"serial"`
-		Authority string    `json:"authority"`
-		Profile   string    `json:"profile"`
-		Subject   string    `json:"subject"`
-		NotAfter  time.Time `json:"notAfter"`
-		Request   string    `json:"request,omitempty"`
-	}{m.SHA256, m.Serial, m.Authority, m.Profile, m.Subject, m.NotAfter, m.Request})
+// issued is the event that tells of a new certificate, and shows it when it is to be published.
+func issued(m Certificate, publish bool) (event.Event, error) {
+	x := struct {
+		SHA256      string    `json:"sha256"`
+		Serial      string    `json:"serial"`
+		Authority   string    `json:"authority"`
+		Profile     string    `json:"profile"`
+		Subject     string    `json:"subject"`
+		NotAfter    time.Time `json:"notAfter"`
+		Request     string    `json:"request,omitempty"`
+		Certificate []byte    `json:"certificate,omitempty"` // DER
+	}{SHA256: m.SHA256, Serial: m.Serial, Authority: m.Authority, Profile: m.Profile, Subject: m.Subject, NotAfter: m.NotAfter, Request: m.Request}
+	if publish {
+		x.Certificate = m.DER
+	}
+	data, err := json.Marshal(x)
 	return event.Event{
 		Source: "/authorities/" + m.Authority, Type: "Chatelaine.CertificateIssued", Subject: m.Serial, Data: data,
 	}, err

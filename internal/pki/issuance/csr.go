@@ -46,6 +46,9 @@ func (r *Request) read() (*x509.CertificateRequest, error) {
 		return csr, nil
 	}
 	r.CommonName = csr.Subject.CommonName
+	if r.Subject == nil {
+		r.Subject = profile.SubjectOf(csr.Subject)
+	}
 	r.Names = profile.Names{DNS: csr.DNSNames, Email: csr.EmailAddresses}
 	for _, a := range csr.IPAddresses {
 		r.Names.IP = append(r.Names.IP, a.String())

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,12 +74,13 @@ type Request struct {
 	ID        string
 	Profile   string
 	Authority string // empty: the profile's first
-	// CSR is a PKCS #10 request, DER or PEM. Only its key is taken, and its common name and
-	// alternative names when the request has no Names of its own; every other attribute and
+	// CSR is a PKCS #10 request, DER or PEM. Only its key is taken, and its subject and
+	// alternative names when the request has none of its own; every other attribute and
 	// extension is ignored.
 	CSR        []byte
 	PublicKey  crypto.PublicKey // instead of CSR, when the caller holds the key
 	CommonName string
+	Subject    profile.Subject // attributes besides the common name
 	Names      profile.Names
 	Validity   time.Duration // 0: the profile's default
 	// Also joins the transaction in which the certificate becomes an issued one; may be nil,
@@ -188,7 +186,7 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 	if k, ok := r.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Equal(issuer.Certificate.PublicKey) {
 		return Order{}, fault.New(fault.Invalid, "KeyNotAllowed", "this is the authority's own key; make a new one")
 	}
-	plan, err := p.Plan(profile.Ask{PublicKey: r.PublicKey, CommonName: r.CommonName, Names: r.Names, Validity: r.Validity, Now: now}, issuer.Certificate.NotAfter)
+	plan, err := p.Plan(profile.Ask{PublicKey: r.PublicKey, CommonName: r.CommonName, Subject: r.Subject, Names: r.Names, Validity: r.Validity, Now: now}, issuer.Certificate.NotAfter)
 	if err != nil {
 		return Order{}, err
 	}
@@ -200,9 +198,9 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 	if err := s.approved(ctx, p, r, plan, issuer.ID); err != nil {
 		return Order{}, err
 	}
-	t, err := template(plan)
+	t, err := template(p, plan)
 	o := Order{
-		Operation: "CertificateIssue", Issuer: issuer, Profile: p.Name, Standards: p.Standards,
+		Operation: "CertificateIssue", Issuer: issuer, Profile: p.Name, Standards: p.Standards, NoStatus: p.NoRevocation, Publish: p.Publish,
 		Request: r.ID, PublicKey: r.PublicKey, Names: plan.Names, Template: t,
 	}
 	if r.Also != nil {
@@ -228,28 +226,6 @@ func (s *Service) approved(ctx context.Context, p profile.Profile, r Request, pl
 	return s.d.Approvals.Approved(ctx, Approval{
 		Request: r.ID, Authority: authority, Profile: p.Name, CommonName: plan.CommonName, Names: plan.Names, KeySHA256: key, NotAfter: plan.NotAfter,
 	})
-}
-
-// template is the certificate of a plan.
-func template(plan profile.Plan) (x509.Certificate, error) {
-	t := x509.Certificate{
-		Subject:   pkix.Name{CommonName: plan.CommonName},
-		NotBefore: plan.NotBefore, NotAfter: plan.NotAfter,
-		KeyUsage: plan.KeyUsage, ExtKeyUsage: plan.ExtendedKeyUsage,
-		BasicConstraintsValid: true,
-		DNSNames:              plan.Names.DNS, EmailAddresses: plan.Names.Email,
-	}
-	for _, a := range plan.Names.IP {
-		t.IPAddresses = append(t.IPAddresses, net.ParseIP(a))
-	}
-	for _, a := range plan.Names.URI {
-		u, err := url.Parse(a)
-		if err != nil {
-			return t, err
-		}
-		t.URIs = append(t.URIs, u)
-	}
-	return t, nil
 }
 
 // Get returns one certificate by its authority and serial; fault.NotFound.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -15,7 +17,7 @@ import (
 )
 
 // ca makes a certificate that signs itself, by the same steps as the ceremony.
-func ca(t *testing.T, key crypto.Signer, cn string) (lint, final *x509.Certificate) {
+func ca(t *testing.T, key crypto.Signer, cn string) (d draft, final *x509.Certificate) {
 	t.Helper()
 	a, err := algorithm(key.Public())
 	if err != nil {
@@ -26,17 +28,23 @@ func ca(t *testing.T, key crypto.Signer, cn string) (lint, final *x509.Certifica
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cn}, NotBefore: from, NotAfter: from.AddDate(1, 0, 0),
 		SignatureAlgorithm: a, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
 	}
-	if lint, err = newThrowaway().certificate(template, nil, key.Public()); err != nil {
+	if d, err = newDraft(template, nil, key.Public(), key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	der, err := sign(key, lint, lint.RawTBSCertificate)
+	return d, signed(t, d, key)
+}
+
+func signed(t *testing.T, d draft, key crypto.Signer) *x509.Certificate {
+	t.Helper()
+	der, err := d.sign(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if final, err = x509.ParseCertificate(der); err != nil {
+	final, err := x509.ParseCertificate(der)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return lint, final
+	return final
 }
 
 func TestEveryKindOfAuthorityKeySigns(t *testing.T) {
@@ -52,14 +60,34 @@ func TestEveryKindOfAuthorityKeySigns(t *testing.T) {
 		}
 		keys = append(keys, k)
 	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys = append(keys, ed)
+	for _, p := range []mldsa.Parameters{mldsa.MLDSA44(), mldsa.MLDSA65(), mldsa.MLDSA87()} {
+		k, err := mldsa.GenerateKey(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
 	for _, key := range keys {
-		lint, final := ca(t, key, "Test CA")
+		d, final := ca(t, key, "Test CA")
 
-		if err := correspond(lint, final, nil); err != nil {
+		if err := correspond(d.tbs, final, nil); err != nil {
 			t.Errorf("%T: %v", key, err)
 		}
-		if bytes.Equal(lint.Signature, final.Signature) || lint.CheckSignatureFrom(final) == nil {
-			t.Errorf("%T: the lint certificate bears a true signature", key)
+		der, err := d.lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lint, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(lint.RawTBSCertificate, final.RawTBSCertificate) || lint.CheckSignatureFrom(final) == nil {
+			t.Errorf("%T: the lint certificate is another, or bears a true signature", key)
 		}
 	}
 	odd, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
@@ -80,21 +108,12 @@ func TestCorrespondRefusesAnotherCertificateAndAnotherSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lint, _ := ca(t, one, "Test CA")
+	d, _ := ca(t, one, "Test CA")
 	_, other := ca(t, one, "Test CB")
-	if err := correspond(lint, other, nil); err == nil {
+	if err := correspond(d.tbs, other, nil); err == nil {
 		t.Error("a certificate that was not linted was taken for the linted one")
 	}
-
-	der, err := sign(two, lint, lint.RawTBSCertificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	final, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := correspond(lint, final, nil); err == nil {
+	if err := correspond(d.tbs, signed(t, d, two), nil); err == nil {
 		t.Error("the signature of another key was taken for the issuer's")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -33,6 +34,64 @@ func (n Names) Count() int { return len(n.DNS) + len(n.IP) + len(n.Email) + len(
 
 // All returns every name, in the order DNS, IP, e-mail, URI.
 func (n Names) All() []string { return slices.Concat(n.DNS, n.IP, n.Email, n.URI) }
+
+// decide makes the names of a certificate of those that are asked for: each of them
+// checked, and the fixed ones besides.
+func (r NameRules) decide(asked Names) (Names, error) {
+	out, err := r.normal(asked)
+	if err != nil {
+		return Names{}, err
+	}
+	if err := r.allowed(out); err != nil {
+		return Names{}, err
+	}
+	if r.Fixed.Count() == 0 {
+		return out, nil
+	}
+	every := NameRules{Max: maxNames, DNS: true, Wildcard: true, SingleLabel: true, IP: true, Email: true, URI: true}
+	return every.normal(Names{
+		DNS: slices.Concat(out.DNS, r.Fixed.DNS), IP: slices.Concat(out.IP, r.Fixed.IP),
+		Email: slices.Concat(out.Email, r.Fixed.Email), URI: slices.Concat(out.URI, r.Fixed.URI),
+	})
+}
+
+// allowed checks names in their one spelling against the lists of the profile. The fixed
+// names are always allowed.
+func (r NameRules) allowed(n Names) error {
+	patterns := make([]*regexp.Regexp, 0, len(r.Patterns))
+	for _, text := range r.Patterns {
+		p, err := whole(text)
+		if err != nil {
+			return err
+		}
+		patterns = append(patterns, p)
+	}
+	fixed := r.Fixed.All()
+	for _, name := range n.All() {
+		if slices.Contains(fixed, name) {
+			continue
+		}
+		if len(r.Allowed) > 0 && !Allowed(r.Allowed, hostOf(name)) {
+			return fault.New(fault.Invalid, "NameNotAllowed", "this profile takes no certificate for %.64q; it takes names of %.20q", name, r.Allowed)
+		}
+		if len(patterns) > 0 && !slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(name) }) {
+			return fault.New(fault.Invalid, "NameNotAllowed", "the name %.64q does not match what this profile takes: %.20q", name, r.Patterns)
+		}
+	}
+	return nil
+}
+
+// hostOf is the part of an e-mail address or URI that says whose it is; other names are
+// that themselves.
+func hostOf(name string) string {
+	if u, err := url.Parse(name); err == nil && u.IsAbs() && u.Host != "" {
+		return u.Host
+	}
+	if _, domain, ok := strings.Cut(name, "@"); ok {
+		return domain
+	}
+	return name
+}
 
 // normal checks every name against the rules and returns them in one spelling, without
 // repetition and in the order of the request.
@@ -204,6 +263,9 @@ func (r NameRules) commonName(asked string, n Names) (string, error) {
 		return "", nil
 	}
 	if r.CommonName == CommonNameFree {
+		if p, err := whole(r.CommonNamePattern); err != nil || p != nil && !p.MatchString(asked) {
+			return "", fault.New(fault.Invalid, "BadName", "the common name %.64q does not match what this profile takes: %s", asked, r.CommonNamePattern)
+		}
 		return asked, checkText(asked)
 	}
 	for _, name := range n.All() {

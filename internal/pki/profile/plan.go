@@ -14,6 +14,7 @@ import (
 type Ask struct {
 	PublicKey  crypto.PublicKey
 	CommonName string
+	Subject    Subject // attributes that the profile has no rule for are passed over
 	Names      Names
 	Validity   time.Duration // 0: the profile's default
 	Now        time.Time
@@ -22,11 +23,12 @@ type Ask struct {
 // Plan is what the profile makes of it: all that a certificate says about its subject.
 type Plan struct {
 	CommonName       string
+	Subject          Subject
 	Names            Names
 	NotBefore        time.Time // whole seconds, UTC
 	NotAfter         time.Time
 	KeyUsage         x509.KeyUsage
-	ExtendedKeyUsage []x509.ExtKeyUsage
+	ExtendedKeyUsage []string // object identifiers, dotted
 }
 
 // Plan checks a request against the profile. limit is the last moment that the issuing
@@ -38,13 +40,23 @@ func (p Profile) Plan(a Ask, limit time.Time) (Plan, error) {
 	}
 	var plan Plan
 	var err error
-	if plan.Names, err = p.Names.normal(a.Names); err != nil {
+	if plan.Names, err = p.Names.decide(a.Names); err != nil {
 		return Plan{}, err
 	}
 	if plan.CommonName, err = p.Names.commonName(a.CommonName, plan.Names); err != nil {
 		return Plan{}, err
 	}
-	if plan.NotBefore, plan.NotAfter, err = p.Validity.period(a, limit); err != nil {
+	if plan.Subject, err = p.Subject.decide(a.Subject); err != nil {
+		return Plan{}, err
+	}
+	rules := p.Validity
+	if l, ok := p.limit(a.Now); ok && l.Max < rules.Max {
+		if time.Duration(l.Max) < a.Validity {
+			return Plan{}, fault.New(fault.Invalid, "ValidityNotAllowed", "a validity of %s; certificates of profile %s have at most %s now (%s)", Duration(a.Validity), p.Name, l.Max, l.Source)
+		}
+		rules.Max, rules.Default = l.Max, min(rules.Default, l.Max)
+	}
+	if plan.NotBefore, plan.NotAfter, err = rules.period(a, limit); err != nil {
 		return Plan{}, err
 	}
 	usage := p.KeyUsage

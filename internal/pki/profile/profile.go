@@ -20,20 +20,34 @@ type Profile struct {
 	// Approval says that a person agrees before anything is issued.
 	Approval bool `json:"approval"`
 
-	// Keys that may be certified, as keystore.Spec prints them ("RSA 2048", "P-256"), or "Ed25519".
+	// Keys that may be certified: "RSA 2048", "P-256", "Ed25519", "ML-DSA-44" and their kin.
 	Keys []string `json:"keys"`
 	// KeyUsage is set for every key, KeyUsageRSA for RSA keys besides. Names of RFC 5280
 	// section 4.2.1.3, without those of authorities.
 	KeyUsage    []string `json:"keyUsage"`
 	KeyUsageRSA []string `json:"keyUsageRSA,omitempty"`
 	// ExtendedKeyUsage is never empty: a certificate without it is good for any purpose.
-	ExtendedKeyUsage []string `json:"extendedKeyUsage"`
+	// Names such as "serverAuth", or object identifiers.
+	ExtendedKeyUsage         []string `json:"extendedKeyUsage"`
+	ExtendedKeyUsageCritical bool     `json:"extendedKeyUsageCritical,omitempty"`
 
+	Subject  SubjectRules  `json:"subject,omitempty"`
 	Names    NameRules     `json:"names"`
 	Validity ValidityRules `json:"validity"`
 
+	// NoRevocation says that no revocation information will ever be published (RFC 9608):
+	// the certificates are too short-lived to need any.
+	NoRevocation bool `json:"noRevocation,omitempty"`
+	// Policies are object identifiers of certificate policies (RFC 5280 section 4.2.1.4).
+	Policies   []string    `json:"policies,omitempty"`
+	Extensions []Extension `json:"extensions,omitempty"`
+	// Publish puts the certificate itself into the event of its issuance, for subscribers
+	// that publish it, such as in a directory of addresses.
+	Publish bool `json:"publish,omitempty"`
+
 	// Standards that the certificates claim to meet, besides RFC 5280 and its kin: names
-	// of lint sources, such as "CABF_BR" for a publicly trusted server.
+	// of lint sources, such as "CABF_BR" for a publicly trusted server. The validity keeps
+	// to their dated limits.
 	Standards []string `json:"standards,omitempty"`
 
 	// Doors are the protocols that lead here, besides the API.
@@ -58,6 +72,16 @@ type NameRules struct {
 	IP          bool   `json:"ip"`
 	Email       bool   `json:"email"`
 	URI         bool   `json:"uri"`
+
+	// Allowed are the names that may be asked for, as the function Allowed reads them; of
+	// e-mail addresses and URIs it looks at the host. None: every name.
+	Allowed []string `json:"allowed,omitempty"`
+	// Patterns are regular expressions (RE2), of which each name matches one as a whole.
+	Patterns []string `json:"patterns,omitempty"`
+	// CommonNamePattern is one for a common name that is free.
+	CommonNamePattern string `json:"commonNamePattern,omitempty"`
+	// Fixed are names that every certificate has besides.
+	Fixed Names `json:"fixed,omitzero"`
 }
 
 // ValidityRules say for how long. A certificate counts from its first to its last

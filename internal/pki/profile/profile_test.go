@@ -59,7 +59,7 @@ func TestServerPlanHoldsWhatTheProfileSays(t *testing.T) {
 		CommonName: "www.example.com",
 		Names:      Names{DNS: []string{"www.example.com", "*.example.com", "localhost"}, IP: []string{"192.0.2.1", "2001:db8::1"}},
 		NotBefore:  from, NotAfter: from.AddDate(0, 0, 90).Add(-time.Second),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtendedKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtendedKeyUsage: []string{"1.3.6.1.5.5.7.3.1"},
 	}
 	if d := cmp.Diff(want, plan); d != "" {
 		t.Error(d)

@@ -20,7 +20,7 @@ var builtIn []byte
 // Set is the profiles that exist, by name. It does not change once it is parsed.
 type Set struct{ byName map[string]Profile }
 
-// BuiltIn returns the profiles that come with the product: tls-server and tls-client.
+// BuiltIn returns the profiles that come with the product.
 func BuiltIn() (Set, error) { return Parse(builtIn) }
 
 // maxProfiles bounds a set; a list of kinds that nobody can read is a mistake.
@@ -92,13 +92,11 @@ func (p Profile) valid() error {
 			return fmt.Errorf("authorities: %q is no id of an authority", a)
 		}
 	}
-	if len(p.Keys) == 0 {
-		return errors.New("keys: name at least one")
+	if err := validKeys(p); err != nil {
+		return err
 	}
-	for _, k := range p.Keys {
-		if !slices.Contains(knownKeys(), k) {
-			return fmt.Errorf("keys: %q is unknown; use some of %q", k, knownKeys())
-		}
+	if len(p.Title) > maxTitle || len(p.Authorities) > maxAuthorities {
+		return fmt.Errorf("a title has at most %d bytes, and a profile at most %d authorities", maxTitle, maxAuthorities)
 	}
 	if _, err := keyUsage(slices.Concat(p.KeyUsage, p.KeyUsageRSA)); err != nil {
 		return err
@@ -112,8 +110,24 @@ func (p Profile) valid() error {
 	if _, err := extendedKeyUsage(p.ExtendedKeyUsage); err != nil {
 		return err
 	}
-	return errors.Join(p.Names.valid(), p.Validity.valid(), p.Doors.valid())
+	if p.Approval && p.Subject.free() {
+		return errors.New("subject: who approves a request sees its common name and names; with approval every attribute is fixed")
+	}
+	if p.NoRevocation {
+		if p.Validity.Default > maxUnrevoked {
+			return fmt.Errorf("noRevocation: a certificate that cannot be revoked is valid for at most %s", maxUnrevoked)
+		}
+	}
+	return errors.Join(p.Subject.valid(), p.Names.valid(), p.Validity.valid(), validExtensions(p), p.Doors.valid())
 }
+
+const (
+	maxTitle       = 200 // bytes
+	maxAuthorities = 100
+	maxPatternList = 50
+
+	maxUnrevoked = Duration(10 * day) // the most that any date allows; see limits.json
+)
 
 func (r NameRules) valid() error {
 	switch r.CommonName {
@@ -127,7 +141,19 @@ func (r NameRules) valid() error {
 	if r.Min == 0 && r.CommonName != CommonNameFree {
 		return errors.New("names: min 0 needs commonName free, or the certificate names nobody")
 	}
-	return nil
+	if len(r.Patterns) > maxPatternList {
+		return fmt.Errorf("names: at most %d patterns", maxPatternList)
+	}
+	for _, pattern := range append([]string{r.CommonNamePattern}, r.Patterns...) {
+		if _, err := whole(pattern); err != nil {
+			return fmt.Errorf("names: %w", err)
+		}
+	}
+	fixed := NameRules{Max: maxNames, DNS: true, Wildcard: true, SingleLabel: true, IP: true, Email: true, URI: true}
+	if _, err := fixed.normal(r.Fixed); err != nil {
+		return fmt.Errorf("names: fixed: %w", err)
+	}
+	return validPatterns("names: allowed", r.Allowed)
 }
 
 func (r ValidityRules) valid() error {

@@ -2,7 +2,9 @@ package profile
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
+	"slices"
 )
 
 // keyUsage turns names into bits. Those of an authority (keyCertSign, cRLSign) are not
@@ -28,23 +30,69 @@ func keyUsage(names []string) (x509.KeyUsage, error) {
 	return bits, nil
 }
 
-// extendedKeyUsage turns names into usages. Neither "any" nor that of an enrolment agent
-// is among them.
-func extendedKeyUsage(names []string) ([]x509.ExtKeyUsage, error) {
-	usages := make([]x509.ExtKeyUsage, 0, len(names))
+// purposes are the extended key usages that have a name.
+func purposes() map[string]string {
+	return map[string]string{
+		"serverAuth": "1.3.6.1.5.5.7.3.1", "clientAuth": "1.3.6.1.5.5.7.3.2", "codeSigning": "1.3.6.1.5.5.7.3.3",
+		"emailProtection": "1.3.6.1.5.5.7.3.4", "timeStamping": "1.3.6.1.5.5.7.3.8", "OCSPSigning": "1.3.6.1.5.5.7.3.9",
+		"ipsecIKE": "1.3.6.1.5.5.7.3.17", "documentSigning": "1.3.6.1.5.5.7.3.36",
+		"smartcardLogon": "1.3.6.1.4.1.311.20.2.2", "encryptingFileSystem": "1.3.6.1.4.1.311.10.3.4",
+		"kerberosClient": "1.3.6.1.5.2.3.4", "kerberosKDC": "1.3.6.1.5.2.3.5",
+	}
+}
+
+// forbidden are purposes that no profile gives: any of them makes another authority of
+// its holder.
+func forbidden() map[string]string {
+	return map[string]string{
+		"2.5.29.37.0":            "it is good for any purpose",
+		"1.3.6.1.4.1.311.20.2.1": "it is that of an enrolment agent, who asks in the name of everybody",
+		"1.3.6.1.4.1.311.10.3.1": "its holder signs trust lists, which make roots",
+		"1.3.6.1.4.1.311.21.6":   "it is that of a key recovery agent, who opens everybody's keys",
+		"1.3.6.1.4.1.311.21.5":   "it is that of an authority's own exchange",
+	}
+}
+
+// purpose returns the OID of an extended key usage by its name or by itself.
+func purpose(name string) (asn1.ObjectIdentifier, error) {
+	text, ok := purposes()[name]
+	if !ok {
+		text = name
+	}
+	oid, err := oidOf(text)
+	if err != nil {
+		return nil, fmt.Errorf("extendedKeyUsage: %q is unknown or not for a profile; use an object identifier", name)
+	}
+	if why, ok := forbidden()[oid.String()]; ok {
+		return nil, fmt.Errorf("extendedKeyUsage: %q is not for a profile: %s", name, why)
+	}
+	return oid, nil
+}
+
+// extendedKeyUsage turns names and object identifiers into object identifiers, dotted.
+func extendedKeyUsage(names []string) ([]string, error) {
+	usages := make([]string, 0, len(names))
 	for _, n := range names {
-		switch n {
-		case "serverAuth":
-			usages = append(usages, x509.ExtKeyUsageServerAuth)
-		case "clientAuth":
-			usages = append(usages, x509.ExtKeyUsageClientAuth)
-		case "codeSigning":
-			usages = append(usages, x509.ExtKeyUsageCodeSigning)
-		case "emailProtection":
-			usages = append(usages, x509.ExtKeyUsageEmailProtection)
-		default:
-			return nil, fmt.Errorf("extendedKeyUsage: %q is unknown or not for a profile", n)
+		oid, err := purpose(n)
+		if err != nil {
+			return nil, err
 		}
+		if slices.Contains(usages, oid.String()) {
+			return nil, fmt.Errorf("extendedKeyUsage: %q is there twice", n)
+		}
+		usages = append(usages, oid.String())
 	}
 	return usages, nil
+}
+
+// gives reports whether the profile's certificates are good for a purpose of a name.
+func (p Profile) gives(names ...string) bool {
+	for _, u := range p.ExtendedKeyUsage {
+		for _, n := range names {
+			if u == n || u == purposes()[n] {
+				return true
+			}
+		}
+	}
+	return false
 }
