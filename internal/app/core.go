@@ -221,6 +221,7 @@ func (a *App) catchUp(ctx context.Context) {
 	for what, err := range map[string]error{
 		"reload the directory": a.Directory.Reload(ctx),
 		"reload the vaults":    a.registry.Reload(ctx),
+		"reload the profiles":  a.Profiles.Reload(ctx),
 	} {
 		if err != nil && ctx.Err() == nil {
 			a.log.Error(what, "error", err)

@@ -65,7 +65,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})
 	f.Lineages = lineage.New(lineage.Deps{
-		Store: store, Inventory: f.Inventory, Connections: f.Connections, Vaults: a.Certificates, Policy: lineage.Profiles{Set: a.profiles},
+		Store: store, Inventory: f.Inventory, Connections: f.Connections, Vaults: a.Certificates, Policy: lineage.Profiles{Source: a.Profiles},
 		Busy:     func(ctx context.Context, id string) (bool, error) { return f.Requests.Busy(ctx, id) },
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Now: a.now, Log: a.log,
 	})
@@ -76,7 +76,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Wait: wait,
 	})
 	f.Requests = enrollment.New(enrollment.Deps{
-		Store: store, Lineages: store, Policy: lineage.Profiles{Set: a.profiles}, Profiles: a.profiles, Keystore: a.keystore,
+		Store: store, Lineages: store, Policy: lineage.Profiles{Source: a.Profiles}, Profiles: a.Profiles, Keystore: a.keystore,
 		Issuers: enrollment.Authorities{Issuance: a.Issuance, Revocation: a.Revocation},
 		Vault:   kept, Orders: kept, Inventory: f.Inventory, Deployments: f.Deployments,
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,

@@ -9,8 +9,8 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/app/acme"
 	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/issuance"
-	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/vault/keystore"
@@ -22,7 +22,7 @@ type pkiFloor struct {
 	Authorities *authority.Service
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
-	profiles    profile.Set
+	Profiles    *catalog.Service
 	hosts       *hosts
 	signers     *hosts // of statements
 	ACME        *acme.Servers
@@ -58,11 +58,15 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	f.Authorities = authority.New(authority.Deps{
 		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.Directory, Now: a.now,
 	})
-	if f.profiles, err = profile.BuiltIn(); err != nil {
+	f.Profiles, err = catalog.New(ctx, catalog.Deps{
+		Store: store, Sealer: named{chest.Box, "profile"}, Transact: a.db.Transact, Audit: a.trail, Events: a.events, Guard: a.Directory,
+		Check: issuance.CheckStandards, Now: a.now, Log: a.log,
+	})
+	if err != nil {
 		return nil, err
 	}
 	f.Issuance, err = issuance.New(issuance.Deps{
-		Ceremony: ceremony, Authorities: f.Authorities, Profiles: f.profiles, Approvals: approvals{a}, Store: store, Guard: a.Directory, Now: a.now,
+		Ceremony: ceremony, Authorities: f.Authorities, Profiles: f.Profiles, Approvals: approvals{a}, Store: store, Guard: a.Directory, Now: a.now,
 	})
 	if err != nil {
 		return nil, err
@@ -100,7 +104,7 @@ func (a *App) openACME(ctx context.Context) error {
 	}
 	store := pkidb.New(a.db)
 	servers, err := acme.Open(ctx, acme.Config{
-		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.profiles,
+		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.Profiles,
 		Road: acme.Road{Requests: a.Requests}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
 		Chains: &acme.Chains{Certificates: a.authorityCertificates, Now: a.now},
 		Permit: func(networks []netip.Prefix) func(netip.Addr, bool) error { return reach{networks}.permit },

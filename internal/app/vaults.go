@@ -111,7 +111,7 @@ func (a *App) openVaults(ctx context.Context) (*vaultFloor, error) {
 // mayIssueBy refuses an issuer of a vault whose profile is none, or by which the caller
 // may not issue.
 func (a *App) mayIssueBy(ctx context.Context, c access.Caller, profile string) error {
-	p, err := a.profiles.Get(profile)
+	p, err := a.Profiles.Get(profile)
 	if err != nil {
 		return err
 	}

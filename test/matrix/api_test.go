@@ -41,6 +41,7 @@ var bodies = map[string]string{
 	"updateVault":          `{}`,
 	"setVaultPolicy":       `{"secrets":["get"]}`,
 	"setKeyVersionEnabled": `{"enabled":false}`, "setSecretVersionEnabled": `{"enabled":false}`, "setCertificateVersionEnabled": `{"enabled":false}`,
+	"createProfile": `{"profile":{"name":"a"}}`, "updateProfile": `{"profile":{"name":"tls-server"},"revision":1}`, "copyProfile": `{"name":"a-copy"}`,
 	"createSubscription": `{"name":"a","endpoint":"https://127.0.0.1/"}`,
 	"redeliverLetters":   `{}`,
 	"createAcmeKey":      `{"profile":"tls-server","owner":"shop"}`,

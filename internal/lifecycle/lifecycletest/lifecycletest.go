@@ -180,7 +180,7 @@ func (lenient) Judge(inventory.Case) inventory.Verdict {
 func (w *World) openLifecycle() {
 	log := slog.New(slog.DiscardHandler)
 	w.Store = lifecycledb.New(w.DB, w.box)
-	policy := lineage.Profiles{Set: w.profiles}
+	policy := lineage.Profiles{Source: w.profiles}
 	kept := enrollment.Certificates{Service: w.Certificates}
 	w.Connections = connection.New(connection.Deps{
 		Definitions: connectors.All(), Env: connector.Env{Log: log, Now: w.Time}, Store: w.Store,

@@ -19,7 +19,7 @@ type Policy interface {
 }
 
 // Profiles is the Policy of our own authorities' profiles.
-type Profiles struct{ profile.Set }
+type Profiles struct{ profile.Source }
 
 // Check implements Policy.
 func (p Profiles) Check(w Wanted, now time.Time) (bool, error) {

@@ -21,7 +21,6 @@ import (
 const (
 	IssueCertificates access.Action = "Chatelaine/certificates/issue"
 	ReadCertificates  access.Action = "Chatelaine/certificates/read"
-	ReadProfiles      access.Action = "Chatelaine/profiles/read"
 )
 
 // Approvals knows which requests people agreed to.
@@ -46,7 +45,7 @@ type Approval struct {
 type Deps struct {
 	Ceremony    *Ceremony
 	Authorities Authorities
-	Profiles    profile.Set
+	Profiles    profile.Source
 	Store       Store
 	Guard       access.Guard
 	// Approvals may be nil; then profiles that need an approval issue nothing.
@@ -60,11 +59,17 @@ type Service struct{ d Deps }
 // New makes a Service. It refuses profiles that claim a standard that no lint checks.
 func New(d Deps) (*Service, error) {
 	for _, p := range d.Profiles.All() {
-		if _, err := registry(p.Standards); err != nil {
+		if err := CheckStandards(p); err != nil {
 			return nil, fmt.Errorf("profile %s: %w", p.Name, err)
 		}
 	}
 	return &Service{d: d}, nil
+}
+
+// CheckStandards refuses a profile that claims a standard that no lint checks.
+func CheckStandards(p profile.Profile) error {
+	_, err := registry(p.Standards)
+	return err
 }
 
 // Request asks for one certificate.
@@ -286,12 +291,4 @@ func (s *Service) mayRead(ctx context.Context, c access.Caller, authority, opera
 		scope = access.Scope("/authorities/" + authority)
 	}
 	return s.d.Guard.Authorize(ctx, c, ReadCertificates, scope, operation)
-}
-
-// Profiles returns the profiles that exist.
-func (s *Service) Profiles(ctx context.Context, c access.Caller) ([]profile.Profile, error) {
-	if err := s.d.Guard.Authorize(ctx, c, ReadProfiles, access.Root, "ProfileList"); err != nil {
-		return nil, err
-	}
-	return s.d.Profiles.All(), nil
 }

@@ -39,12 +39,17 @@ func Parse(text []byte) (Set, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Set{}, errors.New("profiles: text after the end of the list")
 	}
+	return NewSet(list)
+}
+
+// NewSet makes a set of valid profiles with different names.
+func NewSet(list []Profile) (Set, error) {
 	if len(list) > maxProfiles {
 		return Set{}, fmt.Errorf("profiles: %d of them, at most %d", len(list), maxProfiles)
 	}
 	s := Set{byName: make(map[string]Profile, len(list))}
 	for _, p := range list {
-		if err := p.valid(); err != nil {
+		if err := p.Valid(); err != nil {
 			return Set{}, fmt.Errorf("profile %q: %w", p.Name, err)
 		}
 		if _, ok := s.byName[p.Name]; ok {
@@ -53,6 +58,27 @@ func Parse(text []byte) (Set, error) {
 		s.byName[p.Name] = p
 	}
 	return s, nil
+}
+
+// ParseOne reads one profile as Parse reads many.
+func ParseOne(text []byte) (Profile, error) {
+	s, err := Parse(slices.Concat([]byte("["), text, []byte("]")))
+	if err != nil {
+		return Profile{}, err
+	}
+	list := s.All()
+	if len(list) != 1 {
+		return Profile{}, errors.New("profiles: want one of them")
+	}
+	return list[0], nil
+}
+
+// Source is where profiles are found.
+type Source interface {
+	// Get returns a profile; fault.Invalid names those that exist.
+	Get(name string) (Profile, error)
+	// All returns the profiles in the order of their names.
+	All() []Profile
 }
 
 // Get returns a profile; fault.Invalid names those that exist.
@@ -79,8 +105,8 @@ var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 // letters, digits and hyphens. Such a name is safe in a URL, a file name and a scope.
 func ValidID(text string) bool { return slug.MatchString(text) }
 
-// valid checks a profile as data, before any request is seen.
-func (p Profile) valid() error {
+// Valid checks a profile as data, before any request is seen.
+func (p Profile) Valid() error {
 	if !ValidID(p.Name) {
 		return errors.New("a name is up to 63 lower-case letters, digits and hyphens")
 	}

@@ -28,6 +28,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/serve/web"
@@ -59,6 +60,7 @@ type Deps struct {
 	Audit        AuditReader
 	Authorities  *authority.Service
 	Issuance     *issuance.Service
+	Profiles     *catalog.Service
 	Revocation   *revocation.Service
 	Inventory    *inventory.Service
 	Discovery    *discovery.Service
@@ -114,6 +116,7 @@ func (a *door) register() {
 		{a.Exports != nil, a.exportOperations},
 		{a.Authorities != nil, a.authorityOperations},
 		{a.Issuance != nil, a.issuanceOperations},
+		{a.Profiles != nil, a.profileOperations},
 		{a.Revocation != nil, a.revocationOperations},
 		{a.Directory != nil, a.accessOperations},
 		{a.Sessions != nil, a.linkOperations},

@@ -13,8 +13,6 @@ import (
 
 func (a *door) issuanceOperations() {
 	const tag = "authorities"
-	register(a, tag, operation{id: "listProfiles", method: http.MethodGet, path: "/profiles", summary: "List profiles",
-		action: issuance.ReadProfiles, scope: "/"}, a.listProfiles)
 	register(a, tag, operation{id: "issueCertificate", method: http.MethodPost, path: "/profiles/{profile}/certificates", summary: "Issue a certificate for a CSR",
 		action: issuance.IssueCertificates, scope: "/authorities/{authority}/profiles/{profile}", status: http.StatusCreated}, a.issueCertificate)
 	register(a, tag, operation{id: "listIssued", method: http.MethodGet, path: "/authorities/{authority}/certificates", summary: "List what an authority has issued, newest first",
@@ -25,14 +23,6 @@ func (a *door) revocationOperations() {
 	register(a, "authorities", operation{id: "revokeIssued", method: http.MethodPost, path: "/authorities/{authority}/certificates/{serial}/revoke",
 		summary: "Revoke a certificate of an authority",
 		action:  revocation.RevokeCertificates, scope: "/authorities/{authority}"}, a.revokeIssued)
-}
-
-func (a *door) listProfiles(ctx context.Context, c access.Caller, in *Paging) (*page[profile.Profile], error) {
-	list, err := a.Issuance.Profiles(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return cut(*in, list, func(p profile.Profile) string { return p.Name }), nil
 }
 
 // issuedModel is a certificate that an authority has made.
@@ -65,16 +55,17 @@ func modelOfIssued(x issuance.Certificate) issuedModel {
 func (a *door) issueCertificate(ctx context.Context, c access.Caller, in *struct {
 	Profile string `path:"profile" maxLength:"63"`
 	Body    struct {
-		CSR          string         `json:"csr" doc:"PKCS #10, PEM. Its key is taken, and its names where none are given here"`
-		Authority    string         `json:"authority,omitempty" maxLength:"63" doc:"default: the profile's first"`
-		CommonName   string         `json:"commonName,omitempty" maxLength:"64"`
-		Names        *profile.Names `json:"names,omitempty" doc:"default: those of the CSR"`
-		ValidityDays int            `json:"validityDays,omitempty" minimum:"0" maximum:"36500" doc:"default: the profile's"`
-		Request      string         `json:"request,omitempty" maxLength:"128" doc:"an id of yours: the same again returns the same certificate"`
+		CSR          string          `json:"csr" doc:"PKCS #10, PEM. Its key is taken, and its names where none are given here"`
+		Authority    string          `json:"authority,omitempty" maxLength:"63" doc:"default: the profile's first"`
+		CommonName   string          `json:"commonName,omitempty" maxLength:"64"`
+		Subject      profile.Subject `json:"subject,omitempty" doc:"attributes besides the common name, such as {\"O\":[\"Example\"]}; default: those of the CSR. The profile says which it takes"`
+		Names        *profile.Names  `json:"names,omitempty" doc:"default: those of the CSR"`
+		ValidityDays int             `json:"validityDays,omitempty" minimum:"0" maximum:"36500" doc:"default: the profile's"`
+		Request      string          `json:"request,omitempty" maxLength:"128" doc:"an id of yours: the same again returns the same certificate"`
 	}
 }) (*answer[issuedModel], error) {
 	r := issuance.Request{
-		ID: in.Body.Request, Profile: in.Profile, Authority: in.Body.Authority, CSR: []byte(in.Body.CSR), CommonName: in.Body.CommonName,
+		ID: in.Body.Request, Profile: in.Profile, Authority: in.Body.Authority, CSR: []byte(in.Body.CSR), CommonName: in.Body.CommonName, Subject: in.Body.Subject,
 		Validity: time.Duration(in.Body.ValidityDays) * 24 * time.Hour,
 	}
 	if in.Body.Names != nil {
