@@ -11,8 +11,8 @@ import (
 	"chatelaine.dev/internal/pki/profile"
 )
 
-// profileModel is a profile and what is kept about it.
-type profileModel struct {
+// profileEntry is a profile and what is kept about it.
+type profileEntry struct {
 	Profile  profile.Profile   `json:"profile"`
 	BuiltIn  bool              `json:"builtIn" doc:"it comes with the product and does not change; copy it"`
 	Revision int64             `json:"revision" doc:"send it with a change; 0 when it is built in"`
@@ -21,8 +21,8 @@ type profileModel struct {
 	Findings []profile.Finding `json:"findings" doc:"ways in which the profile can be abused"`
 }
 
-func modelOfProfile(e catalog.Entry) profileModel {
-	return profileModel{
+func modelOfProfile(e catalog.Entry) profileEntry {
+	return profileEntry{
 		Profile: e.Profile, BuiltIn: e.BuiltIn, Revision: e.Revision, Updated: e.Updated, Updater: e.Updater,
 		Findings: append([]profile.Finding{}, e.Profile.Findings()...),
 	}
@@ -63,7 +63,7 @@ func (a *door) listProfiles(ctx context.Context, c access.Caller, in *Paging) (*
 	return cut(*in, list, func(p profile.Profile) string { return p.Name }), nil
 }
 
-func (a *door) createProfile(ctx context.Context, c access.Caller, in *struct{ Body profileBody }) (*answer[profileModel], error) {
+func (a *door) createProfile(ctx context.Context, c access.Caller, in *struct{ Body profileBody }) (*answer[profileEntry], error) {
 	e, err := a.Profiles.Create(ctx, c, in.Body.Profile)
 	return answerOf(modelOfProfile(e), err)
 }
@@ -73,7 +73,7 @@ type ProfilePath struct {
 	Profile string `path:"profile" maxLength:"63"`
 }
 
-func (a *door) getProfile(ctx context.Context, c access.Caller, in *ProfilePath) (*answer[profileModel], error) {
+func (a *door) getProfile(ctx context.Context, c access.Caller, in *ProfilePath) (*answer[profileEntry], error) {
 	e, err := a.Profiles.Entry(ctx, c, in.Profile)
 	return answerOf(modelOfProfile(e), err)
 }
@@ -81,10 +81,10 @@ func (a *door) getProfile(ctx context.Context, c access.Caller, in *ProfilePath)
 func (a *door) updateProfile(ctx context.Context, c access.Caller, in *struct {
 	ProfilePath
 	Body struct {
-		profileBody
-		Revision int64 `json:"revision" minimum:"1" doc:"of the profile that is changed"`
+		Profile  json.RawMessage `json:"profile" doc:"a JSON object; a field that does not exist is refused"`
+		Revision int64           `json:"revision" minimum:"1" doc:"of the profile that is changed"`
 	}
-}) (*answer[profileModel], error) {
+}) (*answer[profileEntry], error) {
 	e, err := a.Profiles.Update(ctx, c, in.ProfilePath.Profile, in.Body.Revision, in.Body.Profile)
 	return answerOf(modelOfProfile(e), err)
 }
@@ -94,7 +94,7 @@ func (a *door) copyProfile(ctx context.Context, c access.Caller, in *struct {
 	Body struct {
 		Name string `json:"name" maxLength:"63" doc:"of the new profile"`
 	}
-}) (*answer[profileModel], error) {
+}) (*answer[profileEntry], error) {
 	e, err := a.Profiles.Copy(ctx, c, in.Profile, in.Body.Name)
 	return answerOf(modelOfProfile(e), err)
 }
