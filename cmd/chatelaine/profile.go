@@ -193,7 +193,9 @@ func profileUpdateCommand() *cobra.Command {
 	var o profileUpdateOptions
 	var c *cobra.Command
 	c = o.verb("update PROFILE FILE", "Replace a profile by a file in JSON; - is standard input", cobra.ExactArgs(2),
-		func(ctx context.Context, args []string) error { return runProfileUpdate(ctx, o, c.InOrStdin(), args[0]) })
+		func(ctx context.Context, args []string) error {
+			return runProfileUpdate(ctx, o, c.InOrStdin(), args[0])
+		})
 	c.Long = "Replace a profile by a file in JSON. What is issued from then on follows it, at every node within\na second."
 	c.Example = `  chatelaine profile show shop -o json | jq '.profile | .validity.default = "30d"' | chatelaine profile update shop -`
 	c.Flags().Int64Var(&o.revision, "revision", 0, "refuse when the profile is no longer at this revision (default: the one it has now)")
