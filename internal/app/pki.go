@@ -56,7 +56,7 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	}
 	f := &pkiFloor{}
 	f.Authorities = authority.New(authority.Deps{
-		Store: store, Ceremony: ceremony, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.Directory, Now: a.now,
+		Store: store, Ceremony: ceremony, Transact: a.db.Transact, Audit: a.trail, Keystore: a.keystore, Sealer: named{chest.Box, "authority key"}, Guard: a.Directory, Now: a.now,
 	})
 	f.Profiles, err = catalog.New(ctx, catalog.Deps{
 		Store: store, Sealer: named{chest.Box, "profile"}, Transact: a.db.Transact, Audit: a.trail, Events: a.events, Guard: a.Directory,

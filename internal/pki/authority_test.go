@@ -159,7 +159,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"an id that is taken", "root", func(s *authority.Spec) { s.ID = "issuing" }, "AuthorityExists"},
 		{"no parent", "", func(*authority.Spec) {}, "UnknownAuthority"},
 		{"an absent parent", "absent", func(*authority.Spec) {}, "UnknownAuthority"},
-		{"a parent that is no root", "issuing", func(*authority.Spec) {}, "NotARoot"},
+		{"a parent whose path length is 0", "issuing", func(*authority.Spec) {}, "PathTooLong"},
 		{"the parent's name", "root", func(s *authority.Spec) { s.CommonName = "Chatelaine Root CA" }, "BadName"},
 		{"no name", "root", func(s *authority.Spec) { s.CommonName = "" }, "BadName"},
 		{"a long name", "root", func(s *authority.Spec) { s.CommonName = strings.Repeat("x", 65) }, "BadName"},

@@ -123,7 +123,7 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.authorities = authority.New(authority.Deps{
-		Store: w.store, Ceremony: ceremony, Keystore: keystoreOf{keystore.NewSoftware(), w}, Sealer: sealer{box}, Guard: w.guard, Now: w.clock,
+		Store: w.store, Ceremony: ceremony, Transact: w.transact, Audit: recorder{w}, Keystore: keystoreOf{keystore.NewSoftware(), w}, Sealer: sealer{box}, Guard: w.guard, Now: w.clock,
 	})
 	set, err := profile.BuiltIn()
 	if err != nil {

@@ -131,7 +131,7 @@ func (w *World) openPKI(t testing.TB) {
 	})
 	must(t, err)
 	w.authorities = authority.New(authority.Deps{
-		Store: store, Ceremony: ceremony, Keystore: keystore.NewSoftware(), Sealer: sealer{w.box}, Guard: w.Floor, Now: w.Time,
+		Store: store, Ceremony: ceremony, Transact: w.transact, Audit: w.Trail, Keystore: keystore.NewSoftware(), Sealer: sealer{w.box}, Guard: w.Floor, Now: w.Time,
 	})
 	w.Issuance, err = issuance.New(issuance.Deps{
 		Ceremony: ceremony, Authorities: w.authorities, Profiles: w.profiles, Store: store, Guard: w.Floor, Now: w.Time,

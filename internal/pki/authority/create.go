@@ -29,34 +29,28 @@ const (
 // Create makes a root: a key and a certificate that signs itself. fault.Conflict when the
 // id exists, fault.Invalid when the Spec cannot be.
 func (s *Service) Create(ctx context.Context, c access.Caller, spec Spec) (Authority, error) {
-	return s.create(ctx, c, "", spec)
+	return s.create(ctx, c, "", spec, nil)
 }
 
-// CreateIntermediate makes an authority that a root signs. It may not have others below
-// it. Errors as in Create; fault.NotFound when there is no such root.
+// CreateIntermediate makes an authority that another one of ours signs. Errors as in
+// Create, and when a path length or the validity above forbids it; fault.NotFound when
+// there is no such parent.
 func (s *Service) CreateIntermediate(ctx context.Context, c access.Caller, parent string, spec Spec) (Authority, error) {
 	if parent == "" {
-		return Authority{}, fault.New(fault.Invalid, "UnknownAuthority", "say which root signs the intermediate authority")
+		return Authority{}, fault.New(fault.Invalid, "UnknownAuthority", "say which authority signs the intermediate one")
 	}
-	return s.create(ctx, c, parent, spec)
+	return s.create(ctx, c, parent, spec, nil)
 }
 
-func (s *Service) create(ctx context.Context, c access.Caller, parent string, spec Spec) (Authority, error) {
-	if err := s.may(ctx, c, WriteAuthorities, spec.ID, "AuthorityCreate"); err != nil {
+// create makes an authority. also joins the transaction in which it comes into being; may be nil.
+func (s *Service) create(ctx context.Context, c access.Caller, parent string, spec Spec, also func(ctx context.Context) error) (Authority, error) {
+	if err := s.mayCreate(ctx, c, parent, spec.ID); err != nil {
 		return Authority{}, err
-	}
-	if parent != "" { // a signature of the root is as much as a change of it
-		if err := s.may(ctx, c, WriteAuthorities, parent, "AuthorityCreate"); err != nil {
-			return Authority{}, err
-		}
 	}
 	if err := spec.valid(); err != nil {
 		return Authority{}, err
 	}
-	if _, err := s.d.Store.Authority(ctx, spec.ID); !fault.Is(err, fault.NotFound) {
-		if err == nil {
-			err = fault.New(fault.Conflict, "AuthorityExists", "authority %s exists", spec.ID)
-		}
+	if err := s.fresh(ctx, spec.ID); err != nil {
 		return Authority{}, err
 	}
 	issuer, template, err := s.prepare(ctx, parent, spec)
@@ -83,7 +77,10 @@ func (s *Service) create(ctx context.Context, c access.Caller, parent string, sp
 				ID: spec.ID, Parent: parent, Subject: made.Subject, Certificate: made.DER, Serial: made.Serial, SHA256: made.SHA256,
 				NotBefore: made.NotBefore, NotAfter: made.NotAfter, Keystore: s.d.Keystore.Name(), State: Active, CreatedAt: made.IssuedAt,
 			}
-			return s.d.Store.InsertAuthority(ctx, created, sealed)
+			if err := s.d.Store.InsertAuthority(ctx, created, sealed); err != nil || also == nil {
+				return err
+			}
+			return also(ctx)
 		},
 	})
 	if err != nil {
@@ -92,45 +89,83 @@ func (s *Service) create(ctx context.Context, c access.Caller, parent string, sp
 	return created, nil
 }
 
+// mayCreate authorises a new authority. A signature of the parent is as much as a change of it.
+func (s *Service) mayCreate(ctx context.Context, c access.Caller, parent, id string) error {
+	err := s.may(ctx, c, WriteAuthorities, id, "AuthorityCreate")
+	if err == nil && parent != "" {
+		err = s.may(ctx, c, WriteAuthorities, parent, "AuthorityCreate")
+	}
+	return err
+}
+
+// fresh refuses an id that is taken.
+func (s *Service) fresh(ctx context.Context, id string) error {
+	_, err := s.d.Store.Authority(ctx, id)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err == nil {
+		err = fault.New(fault.Conflict, "AuthorityExists", "authority %s exists", id)
+	}
+	return err
+}
+
 // prepare opens the parent, if there is one, and makes the certificate's template.
 func (s *Service) prepare(ctx context.Context, parent string, spec Spec) (issuance.Issuer, x509.Certificate, error) {
 	from := s.d.Now().UTC().Truncate(time.Second).Add(-backdate)
 	t := x509.Certificate{
-		Subject:   pkix.Name{CommonName: spec.CommonName},
+		Subject:   spec.name(),
 		NotBefore: from, NotAfter: from.Add(spec.Validity.Truncate(time.Second) - time.Second),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLen: -1,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true,
 	}
-	if spec.Organization != "" {
-		t.Subject.Organization = []string{spec.Organization}
+	if err := spec.apply(&t, parent == ""); err != nil || parent == "" {
+		return issuance.Issuer{}, t, err
 	}
-	if parent == "" {
-		return issuance.Issuer{}, t, nil
-	}
-	t.MaxPathLen, t.MaxPathLenZero = 0, true
-	issuer, err := s.Issuer(ctx, parent)
-	switch {
-	case err != nil:
-		return issuer, t, err
-	case len(issuer.Chain) > 1:
-		err = fault.New(fault.Invalid, "NotARoot", "authority %s is no root; only a root signs other authorities", parent)
-	case !issuer.Active || s.d.Now().After(issuer.Certificate.NotAfter):
-		err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked or expired and signs nothing; use another", parent)
-	case t.NotAfter.After(issuer.Certificate.NotAfter):
-		err = fault.New(fault.Invalid, "ValidityNotAllowed", "authority %s itself expires at %s; ask for a shorter validity", parent, issuer.Certificate.NotAfter.Format(time.RFC3339))
-	case issuer.Certificate.Subject.String() == t.Subject.String():
-		err = fault.New(fault.Invalid, "BadName", "the authority would have the name of the one above it; give it another")
-	}
+	issuer, err := s.certifier(ctx, parent, t)
 	return issuer, t, err
 }
 
-func (s Spec) valid() error {
-	if s.CommonName == "" || len(s.CommonName) > maxText || len(s.Organization) > maxText {
-		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes, and may have an organization as long")
+// certifier opens the authority that shall certify another one, and refuses what it may not.
+func (s *Service) certifier(ctx context.Context, id string, t x509.Certificate) (issuance.Issuer, error) {
+	issuer, err := s.Issuer(ctx, id)
+	switch {
+	case err != nil:
+	case len(issuer.Chain) >= maxDepth:
+		err = fault.New(fault.Invalid, "PathTooLong", "above %s there are as many authorities as there may be", id)
+	case !issuer.Active || s.d.Now().After(issuer.Certificate.NotAfter):
+		err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and signs no authority; use another", id)
+	case t.NotAfter.After(issuer.Certificate.NotAfter):
+		err = fault.New(fault.Invalid, "ValidityNotAllowed", "authority %s itself expires at %s; ask for a shorter validity", id, issuer.Certificate.NotAfter.Format(time.RFC3339))
+	case issuer.Certificate.Subject.String() == t.Subject.String():
+		err = fault.New(fault.Invalid, "BadName", "the authority would have the name of the one above it; give it another")
+	default:
+		err = issuer.CheckPath(t.MaxPathLen)
 	}
+	return issuer, err
+}
+
+// name is the subject.
+func (s Spec) name() pkix.Name {
+	n := pkix.Name{CommonName: s.CommonName}
+	if s.Organization != "" {
+		n.Organization = []string{s.Organization}
+	}
+	return n
+}
+
+func (s Spec) valid() error {
 	if s.Validity < minValidity || s.Validity > maxValidity {
 		return fault.New(fault.Invalid, "ValidityNotAllowed", "an authority is valid for a day up to 30 years; ask for years that you can plan")
 	}
-	return s.Key.CheckX509()
+	return s.keyed()
+}
+
+// keyed is what of valid concerns an authority whose certificate comes from outside.
+func (s Spec) keyed() error {
+	if s.CommonName == "" || len(s.CommonName) > maxText || len(s.Organization) > maxText {
+		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes, and may have an organization as long")
+	}
+	return s.Key.CheckAuthority()
 }
 
 // Establish returns the issuing authority, after making it and its root if either is
@@ -148,7 +183,7 @@ func (s *Service) ensure(ctx context.Context, c access.Caller, parent string, sp
 	if !fault.Is(err, fault.NotFound) {
 		return a, err
 	}
-	if a, err = s.create(ctx, c, parent, spec); fault.Is(err, fault.Conflict) {
+	if a, err = s.create(ctx, c, parent, spec, nil); fault.Is(err, fault.Conflict) {
 		return s.Get(ctx, c, spec.ID)
 	}
 	return a, err

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
@@ -27,6 +29,8 @@ type Deps struct {
 	Ceremony *issuance.Ceremony
 	Keystore keystore.Keystore
 	Sealer   Sealer
+	Transact audit.Transact
+	Audit    audit.Recorder
 	Guard    access.Guard
 	Now      func() time.Time
 }
@@ -47,7 +51,7 @@ type opened struct {
 // New makes a Service.
 func New(d Deps) *Service { return &Service{d: d, open: map[string]opened{}} }
 
-// maxDepth bounds a chain. Ours has two links.
+// maxDepth bounds a chain.
 const maxDepth = 8
 
 // Get returns one authority; fault.NotFound.
@@ -105,7 +109,11 @@ func (s *Service) public(ctx context.Context, id string) (Authority, error) {
 	if !profile.ValidID(id) {
 		return Authority{}, fault.New(fault.NotFound, "UnknownAuthority", "there is no such authority")
 	}
-	return s.d.Store.Authority(ctx, id)
+	a, err := s.d.Store.Authority(ctx, id)
+	if err == nil && a.State == Pending {
+		err = fault.New(fault.NotFound, "AuthorityPending", "authority %s waits for its certificate", id)
+	}
+	return a, err
 }
 
 // chain returns DER, from the authority itself to its root.
@@ -120,6 +128,13 @@ func (s *Service) chain(ctx context.Context, a Authority) ([][]byte, error) {
 			return nil, fmt.Errorf("authority above %s: %w", a.ID, err)
 		}
 		chain, a = append(chain, above.Certificate), above
+	}
+	outside, err := x509.ParseCertificates(a.Above)
+	if err != nil {
+		return nil, fmt.Errorf("certificates above %s: %w", a.ID, err)
+	}
+	for _, c := range outside {
+		chain = append(chain, c.Raw)
 	}
 	return chain, nil
 }
@@ -145,21 +160,13 @@ func (s *Service) Issuer(ctx context.Context, id string) (issuance.Issuer, error
 		s.open[id] = o
 		s.mu.Unlock()
 	}
-	o.issuer.Active = a.State == Active
+	o.issuer.Active, o.issuer.Successor = a.State == Active, a.Successor
 	return o.issuer, nil
 }
 
 // openKey unseals the key and makes sure that it is the certificate's.
 func (s *Service) openKey(ctx context.Context, a Authority) (opened, error) {
-	sealed, err := s.d.Store.SealedKey(ctx, a.ID)
-	if err != nil {
-		return opened{}, err
-	}
-	material, err := s.d.Sealer.Open(keyName(a.ID), sealed)
-	if err != nil {
-		return opened{}, err
-	}
-	private, err := keystore.OpenSigner(ctx, s.d.Keystore, material)
+	private, err := s.signer(ctx, a.ID)
 	if err != nil {
 		return opened{}, err
 	}
@@ -174,7 +181,28 @@ func (s *Service) openKey(ctx context.Context, a Authority) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{sha256: a.SHA256, issuer: issuance.Issuer{ID: a.ID, Certificate: cert, Chain: chain, Signer: private}}, nil
+	issuer := issuance.Issuer{ID: a.ID, Certificate: cert, Chain: chain, Signer: private}
+	for _, der := range chain[1:] {
+		above, err := x509.ParseCertificate(der)
+		if err != nil {
+			return opened{}, err
+		}
+		issuer.Above = append(issuer.Above, above)
+	}
+	return opened{sha256: a.SHA256, issuer: issuer}, nil
+}
+
+// signer opens the key of an authority.
+func (s *Service) signer(ctx context.Context, id string) (crypto.Signer, error) {
+	sealed, err := s.d.Store.SealedKey(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	material, err := s.d.Sealer.Open(keyName(id), sealed)
+	if err != nil {
+		return nil, err
+	}
+	return keystore.OpenSigner(ctx, s.d.Keystore, material)
 }
 
 // keyName identifies the sealed key of an authority.

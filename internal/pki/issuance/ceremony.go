@@ -98,6 +98,9 @@ func (y *Ceremony) Certify(ctx context.Context, c access.Caller, o Order) (Certi
 	if err != nil {
 		return Certificate{}, fmt.Errorf("prepare a certificate of %s: %w", o.Issuer.ID, err)
 	}
+	if err := o.allowed(drafted); err != nil {
+		return Certificate{}, err
+	}
 	if err := y.intend(ctx, c, made); err != nil {
 		return Certificate{}, err
 	}
@@ -130,7 +133,9 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 	if t.SignatureAlgorithm, err = algorithm(signer); err != nil {
 		return Certificate{}, draft{}, err
 	}
-	t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
+	if len(t.SubjectKeyId) == 0 { // a further certificate of an authority keeps the first one's
+		t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
+	}
 	switch {
 	case o.Issuer.Certificate == nil:
 		t.AuthorityKeyId = t.SubjectKeyId

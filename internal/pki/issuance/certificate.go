@@ -97,9 +97,11 @@ type Issuer struct {
 	ID string
 	// Certificate is the authority's own, or nil when the certificate to be made signs itself.
 	Certificate *x509.Certificate
-	Chain       [][]byte // DER, from the authority's own certificate to its root
+	Chain       [][]byte            // DER, from the authority's own certificate to its root
+	Above       []*x509.Certificate // those of Chain without the first
 	Signer      crypto.Signer
-	Active      bool // false once the authority's own certificate is revoked
+	Active      bool   // false for one that issues no certificates: revoked, disabled or superseded
+	Successor   string // id of the authority that issues in its place; may be empty
 }
 
 // Authorities opens authorities. Only this package and revocation may ask: who holds an

@@ -120,12 +120,13 @@ func (s *Service) Issue(ctx context.Context, c access.Caller, r Request) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	issuer, err := s.d.Authorities.Issuer(ctx, r.Authority)
+	line, err := s.line(ctx, r.Authority)
 	if err != nil {
 		return Result{}, err
 	}
+	issuer := line[len(line)-1]
 	if r.ID != "" {
-		if done, err := s.earlier(ctx, r, issuer); !fault.Is(err, fault.NotFound) {
+		if done, err := s.earlier(ctx, r, line); !fault.Is(err, fault.NotFound) {
 			return done, err
 		}
 	}
@@ -135,7 +136,7 @@ func (s *Service) Issue(ctx context.Context, c access.Caller, r Request) (Result
 	}
 	made, err := s.d.Ceremony.Certify(ctx, c, o)
 	if r.ID != "" && fault.Is(err, fault.Conflict) {
-		if done, err := s.earlier(ctx, r, issuer); !fault.Is(err, fault.NotFound) { // another call was faster
+		if done, err := s.earlier(ctx, r, line); !fault.Is(err, fault.NotFound) { // another call was faster
 			return done, err
 		}
 	}
@@ -164,7 +165,7 @@ func (s *Service) resolve(r *Request) (profile.Profile, error) {
 }
 
 // earlier returns what was issued for the same request before, or fault.NotFound.
-func (s *Service) earlier(ctx context.Context, r Request, issuer Issuer) (Result, error) {
+func (s *Service) earlier(ctx context.Context, r Request, line []Issuer) (Result, error) {
 	done, err := s.d.Store.CertificateByRequest(ctx, r.ID)
 	if err != nil {
 		return Result{}, err
@@ -173,20 +174,21 @@ func (s *Service) earlier(ctx context.Context, r Request, issuer Issuer) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	if done.KeySHA256 != key || done.Profile != r.Profile || done.Authority != r.Authority {
+	at := slices.IndexFunc(line, func(i Issuer) bool { return i.ID == done.Authority })
+	if done.KeySHA256 != key || done.Profile != r.Profile || at < 0 {
 		return Result{}, fault.New(fault.Conflict, "RequestUsed", "request %s was answered for another key or profile; use a new id", r.ID)
 	}
 	if done.State != Issued {
 		return Result{}, fault.New(fault.Conflict, "AlreadyRevoked", "the certificate of request %s is revoked; use a new id", r.ID)
 	}
-	return Result{Certificate: done, Chain: issuer.Chain}, nil
+	return Result{Certificate: done, Chain: line[at].Chain}, nil
 }
 
 // order checks the request against the profile, and the approval if there must be one.
 func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *x509.CertificateRequest, issuer Issuer) (Order, error) {
 	now := s.d.Now()
 	if !issuer.Active || now.After(issuer.Certificate.NotAfter) {
-		return Order{}, fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked or expired and issues nothing; use another", issuer.ID)
+		return Order{}, fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", issuer.ID)
 	}
 	if k, ok := r.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Equal(issuer.Certificate.PublicKey) {
 		return Order{}, fault.New(fault.Invalid, "KeyNotAllowed", "this is the authority's own key; make a new one")
@@ -200,7 +202,7 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 			return Order{}, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not signed by its own key")
 		}
 	}
-	if err := s.approved(ctx, p, r, plan, issuer.ID); err != nil {
+	if err := s.approved(ctx, p, r, plan); err != nil {
 		return Order{}, err
 	}
 	t, err := template(p, plan)
@@ -217,7 +219,7 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 }
 
 // approved refuses what nobody agreed to, when the profile wants it agreed to.
-func (s *Service) approved(ctx context.Context, p profile.Profile, r Request, plan profile.Plan, authority string) error {
+func (s *Service) approved(ctx context.Context, p profile.Profile, r Request, plan profile.Plan) error {
 	if !p.Approval {
 		return nil
 	}
@@ -229,7 +231,7 @@ func (s *Service) approved(ctx context.Context, p profile.Profile, r Request, pl
 		return err
 	}
 	return s.d.Approvals.Approved(ctx, Approval{
-		Request: r.ID, Authority: authority, Profile: p.Name, CommonName: plan.CommonName, Names: plan.Names, KeySHA256: key, NotAfter: plan.NotAfter,
+		Request: r.ID, Authority: r.Authority, Profile: p.Name, CommonName: plan.CommonName, Names: plan.Names, KeySHA256: key, NotAfter: plan.NotAfter,
 	})
 }
 

@@ -69,7 +69,7 @@ func New(t testing.TB, db *storage.DB, c Config) *Floor {
 	})
 	must(t, err)
 	f.Authorities = authority.New(authority.Deps{
-		Store: store, Ceremony: ceremony, Keystore: keystore.NewSoftware(), Sealer: sealer{box}, Guard: everybody{}, Now: f.Clock,
+		Store: store, Ceremony: ceremony, Transact: db.Transact, Audit: f.Trail, Keystore: keystore.NewSoftware(), Sealer: sealer{box}, Guard: everybody{}, Now: f.Clock,
 	})
 	f.Issuance, err = issuance.New(issuance.Deps{
 		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: everybody{}, Now: f.Clock,

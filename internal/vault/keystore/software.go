@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
@@ -35,7 +36,7 @@ func (*Software) Name() string { return "software" }
 
 // Generate makes a key. It waits for its turn, and gives up when ctx ends.
 func (s *Software) Generate(ctx context.Context, spec Spec) (Material, crypto.PublicKey, error) {
-	if err := spec.Check(); err != nil {
+	if err := spec.check(); err != nil {
 		return nil, nil, err
 	}
 	done, err := s.turn(ctx)
@@ -62,6 +63,8 @@ func generate(spec Spec) (crypto.PrivateKey, error) {
 	case AKP:
 		p, _ := parametersNamed(spec.Algorithm)
 		return mldsa.GenerateKey(p)
+	case OKP:
+		return generateEd25519()
 	}
 	curve, _ := CurveNamed(spec.Curve)
 	return curve.arithmetic.generate()
@@ -97,7 +100,7 @@ func (s *Software) Open(_ context.Context, m Material) (Private, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		return rsaPrivate{private{key: k}, k}, nil
-	case *ecdsa.PrivateKey, *p256k.PrivateKey, *mldsa.PrivateKey:
+	case *ecdsa.PrivateKey, *p256k.PrivateKey, *mldsa.PrivateKey, ed25519.PrivateKey:
 		return private{key: k.(crypto.Signer)}, nil
 	}
 	return nil, fmt.Errorf("open software key: material holds a %T", key)

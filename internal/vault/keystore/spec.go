@@ -33,7 +33,7 @@ type Spec struct {
 
 func (s Spec) String() string {
 	switch s.Type {
-	case EC:
+	case EC, OKP, "":
 		return s.Curve
 	case AKP:
 		return s.Algorithm

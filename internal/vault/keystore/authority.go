@@ -1,0 +1,78 @@
+package keystore
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"strconv"
+	"strings"
+
+	"chatelaine.dev/internal/fault"
+)
+
+// OKP is the type of Ed25519 keys, which only our own authorities have: the vault's API
+// knows no such key, so Spec.Check refuses it.
+const OKP Type = "OKP"
+
+// ed25519Name is the one curve of OKP.
+const ed25519Name = "Ed25519"
+
+func ed25519Spec() Spec { return Spec{Type: OKP, Curve: ed25519Name} }
+
+// CheckAuthority is Check for the key of a certification authority: crypto/x509 must be
+// able to sign with it. fault.Invalid names the keys that can be.
+func (s Spec) CheckAuthority() error {
+	if s == ed25519Spec() {
+		return nil
+	}
+	if s.Type == RSA || s.Type == EC && s.Curve != "P-256K" || s.Type == AKP {
+		return s.Check()
+	}
+	return fault.New(fault.Invalid, "BadParameter", "An authority cannot have a key of type %.20q; use P-256, P-384, P-521, RSA 2048, RSA 3072, RSA 4096, Ed25519, ML-DSA-44, ML-DSA-65 or ML-DSA-87.", s.String())
+}
+
+// AuthoritySpec reads the name of an authority's key, such as "P-384", "RSA 4096",
+// "Ed25519" or "ML-DSA-65".
+func AuthoritySpec(name string) (Spec, error) {
+	s := Spec{Type: EC, Curve: name}
+	bits, isRSA := strings.CutPrefix(name, "RSA ")
+	switch {
+	case isRSA:
+		n, err := strconv.Atoi(bits)
+		if err != nil {
+			n = 0
+		}
+		s = Spec{Type: RSA, Bits: n}
+	case name == ed25519Name:
+		s = ed25519Spec()
+	case strings.HasPrefix(name, "ML-DSA"):
+		s = Spec{Type: AKP, Algorithm: name}
+	}
+	if s.Type == EC {
+		if _, ok := CurveNamed(name); !ok {
+			s.Type = "" // neither a curve nor anything else: the message names all there are
+		}
+	}
+	return s, s.CheckAuthority()
+}
+
+// AuthoritySpecOf describes the public key of an authority.
+func AuthoritySpecOf(pub crypto.PublicKey) (Spec, error) {
+	if _, ok := pub.(ed25519.PublicKey); ok {
+		return ed25519Spec(), nil
+	}
+	return SpecOf(pub)
+}
+
+// check is Check, and takes the keys of authorities too.
+func (s Spec) check() error {
+	if s == ed25519Spec() {
+		return nil
+	}
+	return s.Check()
+}
+
+// generateEd25519 makes a key; crypto/rand does not fail.
+func generateEd25519() (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	return key, err
+}

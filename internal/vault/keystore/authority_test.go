@@ -1,0 +1,59 @@
+package keystore_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/mldsa"
+	"crypto/rand"
+	"testing"
+
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/vault/keystore"
+)
+
+func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
+	s := keystore.NewSoftware()
+	for _, name := range []string{"P-256", "P-384", "P-521", "RSA 2048", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"} {
+		spec, err := keystore.AuthoritySpec(name)
+		if err != nil || spec.String() != name {
+			t.Fatalf("%s: %v, %v", name, spec, err)
+		}
+		m, pub, err := s.Generate(t.Context(), spec)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		k, err := keystore.OpenSigner(t.Context(), s, m)
+		if err != nil || !k.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(pub) {
+			t.Errorf("%s: opened another key: %v", name, err)
+		}
+		switch pub := pub.(type) {
+		case ed25519.PublicKey:
+			if sig, err := k.Sign(rand.Reader, []byte("hello"), crypto.Hash(0)); err != nil || !ed25519.Verify(pub, []byte("hello"), sig) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case *mldsa.PublicKey:
+			if sig, err := k.Sign(rand.Reader, []byte("hello"), crypto.Hash(0)); err != nil || mldsa.Verify(pub, []byte("hello"), sig, nil) != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	for _, name := range []string{"", "P-256K", "P-224", "RSA", "RSA 1024", "RSA x", "ed25519", "ML-DSA-1", "oct 256"} {
+		if _, err := keystore.AuthoritySpec(name); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// The vault's API has no such keys, and does not get them by the back door.
+func TestAKeyOfAnAuthorityAloneIsNoneOfTheVault(t *testing.T) {
+	spec, err := keystore.AuthoritySpec("Ed25519")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Check(); !fault.Is(err, fault.Invalid) {
+		t.Errorf("the vault takes an Ed25519 key: %v", err)
+	}
+	if err := spec.CheckX509(); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a lineage takes an Ed25519 key: %v", err)
+	}
+}
