@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
@@ -198,26 +199,43 @@ func TestARevokedRootSignsNoMore(t *testing.T) {
 	mustFail(t, err, "AuthorityEnded")
 }
 
-// An RSA authority goes the same road as one with a curve.
+// Classical or post-quantum, an authority of any key goes the same road: it certifies
+// itself, another one and a server, and it signs its CRL.
 func TestAnAuthorityMayHaveAnyKeyOfTheKeystore(t *testing.T) {
-	w := newWorld(t, storagetest.SQLite(t))
-	for _, key := range []keystore.Spec{{Type: keystore.RSA, Bits: 2048}, {Type: keystore.EC, Curve: "P-384"}, {Type: keystore.EC, Curve: "P-521"}} {
-		spec, _ := authority.Defaults("test.example")
-		spec.ID, spec.Key = "root-"+strings.ToLower(strings.ReplaceAll(key.String(), " ", "-")), key
-
-		a, err := w.authorities.Create(t.Context(), somebody, spec)
+	names := []string{"RSA 2048", "P-384", "P-521", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"}
+	ids := map[string]string{}
+	var profiles []func(*world)
+	for _, name := range names {
+		ids[name] = strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+		profiles = append(profiles, from(ids[name]+"-sub"))
+	}
+	w := newWorld(t, storagetest.SQLite(t), profiles...)
+	for _, name := range names {
+		key, err := keystore.AuthoritySpec(name)
 		if err != nil {
 			t.Fatal(err)
 		}
+		s, id := spec(ids[name], 1), ids[name]
+		s.Key = key
+		if _, err := w.authorities.Create(t.Context(), somebody, s); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		sub := spec(id+"-sub", 0)
+		sub.Key, sub.Validity = key, year/2
+		w.below(id, sub)
 
-		cert := parse(t, a.Certificate)
-		if err := cert.CheckSignatureFrom(cert); err != nil {
-			t.Errorf("%s: %v", key, err)
+		made, err := w.issueBy(id+"-sub", profile.Names{DNS: []string{"a.example.com"}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := verify(t, made.DER, w.certificate(id), made.Chain...); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 		if err := w.revocation.RebuildDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.crl(a.ID)
+		w.crl(id)
+		w.crl(id + "-sub")
 	}
 }
 

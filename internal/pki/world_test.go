@@ -474,9 +474,13 @@ func (p watched) SignMessage(random io.Reader, message []byte, o crypto.SignerOp
 	p.w.keys.mu.Lock()
 	p.w.keys.signed = append(p.w.keys.signed, message)
 	p.w.keys.mu.Unlock()
-	h := o.HashFunc().New()
-	h.Write(message)
-	signature, err := p.Sign(random, h.Sum(nil), o)
+	digest := message
+	if o.HashFunc() != 0 {
+		h := o.HashFunc().New()
+		h.Write(message)
+		digest = h.Sum(nil)
+	}
+	signature, err := p.Sign(random, digest, o)
 	if err != nil {
 		return nil, err
 	}

@@ -13,13 +13,12 @@ import (
 
 // constrained reports whether some authority of the chain limits what those below may name.
 func (i Issuer) constrained() bool {
-	for _, ca := range i.authorities() {
-		if len(ca.PermittedDNSDomains)+len(ca.ExcludedDNSDomains)+len(ca.PermittedIPRanges)+len(ca.ExcludedIPRanges)+
-			len(ca.PermittedEmailAddresses)+len(ca.ExcludedEmailAddresses)+len(ca.PermittedURIDomains)+len(ca.ExcludedURIDomains) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(i.authorities(), constrains)
+}
+
+func constrains(ca *x509.Certificate) bool {
+	return len(ca.PermittedDNSDomains)+len(ca.ExcludedDNSDomains)+len(ca.PermittedIPRanges)+len(ca.ExcludedIPRanges)+
+		len(ca.PermittedEmailAddresses)+len(ca.ExcludedEmailAddresses)+len(ca.PermittedURIDomains)+len(ca.ExcludedURIDomains) > 0
 }
 
 // authorities are the certificates that a new one will have above it, the issuer's first.
@@ -95,6 +94,9 @@ func pathLength(c *x509.Certificate) int {
 }
 
 func withinAll(ca, c *x509.Certificate) error {
+	if !constrains(ca) {
+		return nil
+	}
 	for _, check := range []func(ca, c *x509.Certificate) error{withinDNS, withinIP, withinEmail, withinURI} {
 		if err := check(ca, c); err != nil {
 			return err
@@ -108,9 +110,10 @@ func withinDNS(ca, c *x509.Certificate) error {
 	if len(names) == 0 && !c.IsCA && hostlike(c.Subject.CommonName) {
 		names = []string{c.Subject.CommonName}
 	}
+	limits := bases[string]{ca.PermittedDNSDomains, ca.ExcludedDNSDomains, dnsBelow, dnsMeets}
 	for _, n := range names {
-		if err := within(ca, "DNS name", n, ca.PermittedDNSDomains, ca.ExcludedDNSDomains, dnsBelow, dnsMeets); err != nil {
-			return err
+		if !limits.allow(n) {
+			return outside(ca, "DNS name", n)
 		}
 	}
 	return nil
@@ -119,8 +122,8 @@ func withinDNS(ca, c *x509.Certificate) error {
 func withinIP(ca, c *x509.Certificate) error {
 	for _, a := range c.IPAddresses {
 		contains := func(_ string, n *net.IPNet) bool { return n.Contains(a) }
-		if err := within(ca, "IP address", a.String(), ca.PermittedIPRanges, ca.ExcludedIPRanges, contains, contains); err != nil {
-			return err
+		if !(bases[*net.IPNet]{ca.PermittedIPRanges, ca.ExcludedIPRanges, contains, contains}).allow("") {
+			return outside(ca, "IP address", a.String())
 		}
 	}
 	return nil
@@ -133,48 +136,43 @@ func withinEmail(ca, c *x509.Certificate) error {
 			names = append(names[:len(names):len(names)], text)
 		}
 	}
+	email := func(host func(host, base string) bool) func(name, base string) bool {
+		return func(name, base string) bool { return emailBelow(name, base, host) }
+	}
+	limits := bases[string]{ca.PermittedEmailAddresses, ca.ExcludedEmailAddresses, email(hostBelow), email(hostMeets)}
 	for _, n := range names {
-		if err := within(ca, "e-mail address", n, ca.PermittedEmailAddresses, ca.ExcludedEmailAddresses, emailBelow, emailBelow); err != nil {
-			return err
+		if !limits.allow(n) {
+			return outside(ca, "e-mail address", n)
 		}
 	}
 	return nil
 }
 
 func withinURI(ca, c *x509.Certificate) error {
-	if len(ca.PermittedURIDomains)+len(ca.ExcludedURIDomains) == 0 {
-		return nil
-	}
+	limits := bases[string]{ca.PermittedURIDomains, ca.ExcludedURIDomains, hostBelow, hostMeets}
 	for _, u := range c.URIs {
 		host := strings.TrimSuffix(u.Hostname(), ".")
-		if host == "" || net.ParseIP(host) != nil { // RFC 5280: such a URI is refused where URIs are constrained
+		// A URI without a host name cannot be held to a constraint (RFC 5280); crypto/x509
+		// refuses it below constraints of any kind.
+		if host == "" || net.ParseIP(host) != nil || !limits.allow(host) {
 			return outside(ca, "URI", u.String())
-		}
-		below := func(_, base string) bool { return hostBelow(host, base) }
-		if err := within(ca, "URI", u.String(), ca.PermittedURIDomains, ca.ExcludedURIDomains, below, below); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// within checks one name: it must fit one of the permitted, if there are any, and meet
-// none of the excluded.
-func within[T any](ca *x509.Certificate, kind, name string, permitted, excluded []T, fits, meets func(name string, base T) bool) error {
-	for _, base := range excluded {
-		if meets(name, base) {
-			return outside(ca, kind, name)
-		}
-	}
-	for _, base := range permitted {
-		if fits(name, base) {
-			return nil
-		}
-	}
-	if len(permitted) > 0 {
-		return outside(ca, kind, name)
-	}
-	return nil
+// bases are the constraints for one kind of names, and what it is to be within a permitted
+// one and to touch an excluded one.
+type bases[T any] struct {
+	permitted, excluded []T
+	fits, meets         func(name string, base T) bool
+}
+
+// allow reports whether a name is in one of the permitted, if there are any, and in none
+// of the excluded.
+func (b bases[T]) allow(name string) bool {
+	in := func(test func(string, T) bool) func(T) bool { return func(base T) bool { return test(name, base) } }
+	return !slices.ContainsFunc(b.excluded, in(b.meets)) && (len(b.permitted) == 0 || slices.ContainsFunc(b.permitted, in(b.fits)))
 }
 
 func outside(ca *x509.Certificate, kind, name string) error {
@@ -202,12 +200,12 @@ func dnsMeets(name, base string) bool {
 }
 
 // emailBelow takes a base that is a mailbox, a host or, with a dot first, a domain.
-func emailBelow(name, base string) bool {
+func emailBelow(name, base string, host func(host, base string) bool) bool {
 	at := strings.LastIndexByte(name, '@')
 	if i := strings.LastIndexByte(base, '@'); i >= 0 { // only the host is case-insensitive
 		return at >= 0 && name[:at] == base[:i] && strings.EqualFold(name[at+1:], base[i+1:])
 	}
-	return at >= 0 && hostBelow(name[at+1:], base)
+	return at >= 0 && host(name[at+1:], base)
 }
 
 // hostBelow is the rule of URIs and e-mail: a base with a dot first is a domain without
@@ -220,6 +218,11 @@ func hostBelow(host, base string) bool {
 		return strings.HasSuffix(strings.ToLower(host), strings.ToLower(base))
 	}
 	return strings.EqualFold(host, base)
+}
+
+// hostMeets is hostBelow for what is excluded: some verifiers take a host for all below it.
+func hostMeets(host, base string) bool {
+	return hostBelow(host, base) || strings.HasSuffix(strings.ToLower(host), "."+strings.ToLower(base))
 }
 
 // hostlike reports whether a verifier may take a common name for a host: labels of
