@@ -73,11 +73,11 @@ func (e Entry) names(csr *x509.CertificateRequest) profile.Names {
 	if e.Kind == Direct {
 		return e.Wanted.Names
 	}
-	return namesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+	return NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
 }
 
-// namesIn are the alternative names of a CSR or a certificate.
-func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
+// NamesIn are the alternative names of a CSR or a certificate.
+func NamesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
 	n := profile.Names{DNS: dns, Email: email}
 	for _, ip := range ips {
 		n.IP = append(n.IP, ip.String())
@@ -91,7 +91,7 @@ func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
 // checkNames wants exactly the names that were asked for: with fewer the service fails,
 // and more were approved by nobody.
 func checkNames(leaf *x509.Certificate, wanted profile.Names, w lineage.Wanted) error {
-	got, want := spell(namesIn(leaf.DNSNames, leaf.EmailAddresses, leaf.IPAddresses, leaf.URIs)), spell(wanted)
+	got, want := spell(NamesIn(leaf.DNSNames, leaf.EmailAddresses, leaf.IPAddresses, leaf.URIs)), spell(wanted)
 	if !slices.Equal(got, want) {
 		return badAnswer("a certificate for %d names that are not the %d that were asked for", len(got), len(want))
 	}
@@ -146,8 +146,8 @@ func checkChain(leaf *x509.Certificate, chain [][]byte) error {
 	return nil
 }
 
-// sameNames reports whether two sets of names are the same, however they are written.
-func sameNames(a, b profile.Names) bool {
+// SameNames reports whether two sets of names are the same, however they are written.
+func SameNames(a, b profile.Names) bool {
 	x, y := spell(a), spell(b)
 	return slices.Equal(x, y)
 }

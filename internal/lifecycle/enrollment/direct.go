@@ -50,6 +50,12 @@ type Ask struct {
 	// returns what became of the first.
 	Once  string
 	Owner string // team or person who answers for the certificate
+	// AtOnce wants the answer in this call: what needs a person or an issuer elsewhere is
+	// refused, because nobody would come back for it.
+	AtOnce bool
+	// Also joins the transaction that notes the request; may be nil, and may be run more
+	// than once. It is not run when Once finds an earlier request.
+	Also func(ctx context.Context, made Enrolled) error
 }
 
 // Enrolled is what became of an Ask. Certificate and Chain are there when it is Completed.
@@ -87,20 +93,35 @@ func (s *Service) Enroll(ctx context.Context, c access.Caller, a Ask) (Enrolled,
 	own, ours := issuer.(Own)
 	e.NeedsApproval = p.Approval || a.Approval
 	if ours && !e.NeedsApproval {
-		return s.atOnce(ctx, c, own, e)
+		return s.atOnce(ctx, c, own, e, a.also)
+	}
+	if a.AtOnce {
+		return Enrolled{}, fault.New(fault.Invalid, "NotAtOnce", "the profile %s does not answer at once, so make the key yourself and send a CSR", p.Name)
 	}
 	if err := checkLater(p, csr, e, s.Now()); err != nil {
 		return Enrolled{}, err
 	}
-	if !ours && !sameNames(e.Wanted.Names, namesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)) {
+	if !ours && !SameNames(e.Wanted.Names, NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)) {
 		return Enrolled{}, fault.New(fault.Invalid, "NamesDiffer", "the issuer of profile %s takes the names of the CSR; make one that holds exactly the names that are wanted", p.Name)
 	}
 	err = s.Transact(ctx, func(ctx context.Context) error {
 		made, err := s.insert(ctx, c, e, "RequestCreate")
-		e.Request = made
-		return err
+		if e.Request = made; err != nil {
+			return err
+		}
+		return a.also(ctx, e.enrolled())
 	})
-	return e.enrolled(), err
+	if err != nil {
+		return Enrolled{}, err
+	}
+	return e.enrolled(), nil
+}
+
+func (a Ask) also(ctx context.Context, made Enrolled) error {
+	if a.Also == nil {
+		return nil
+	}
+	return a.Also(ctx, made)
 }
 
 // entitled authorises the caller for the profile and finds it. Who may not issue does not
@@ -145,7 +166,7 @@ func (s *Service) asked(c access.Caller, a Ask) (Entry, *x509.CertificateRequest
 	}
 	if a.CommonName == "" && a.Names.Count() == 0 {
 		a.CommonName = csr.Subject.CommonName
-		a.Names = namesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+		a.Names = NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
 	}
 	e := s.begin(c, "", "")
 	e.Kind, e.Step, e.CSR, e.Door = Direct, Issue, a.CSR, a.Door
@@ -177,7 +198,7 @@ func (s *Service) before(ctx context.Context, e Entry) (Enrolled, error) {
 	if err != nil {
 		return Enrolled{}, err
 	}
-	if b.Kind != Direct || !slices.Equal(b.CSR, e.CSR) || b.Wanted.Profile != e.Wanted.Profile || b.Wanted.Authority != e.Wanted.Authority || !sameNames(b.Wanted.Names, e.Wanted.Names) {
+	if b.Kind != Direct || !slices.Equal(b.CSR, e.CSR) || b.Wanted.Profile != e.Wanted.Profile || b.Wanted.Authority != e.Wanted.Authority || !SameNames(b.Wanted.Names, e.Wanted.Names) {
 		return Enrolled{}, fault.New(fault.Conflict, "OnceUsed", "the idempotency key was used for another request; use a new one")
 	}
 	return b.enrolled(), nil
@@ -186,7 +207,7 @@ func (s *Service) before(ctx context.Context, e Entry) (Enrolled, error) {
 // atOnce has an authority of ours issue in this call. Killed before the last transaction
 // there is an intended serial and no request; nobody has the certificate, and it can be
 // asked for again.
-func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry) (Enrolled, error) {
+func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry, also func(context.Context, Enrolled) error) (Enrolled, error) {
 	var done Entry
 	_, err := own.Certify(ctx, c, e.issuance(func(ctx context.Context, made issuance.Result) error {
 		done = e
@@ -196,7 +217,10 @@ func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry)
 		if err := s.Store.InsertRequest(ctx, done); err != nil {
 			return err
 		}
-		return s.tell(ctx, c.Record("RequestEnroll", Path(e.ID)), "Chatelaine.RequestCompleted", done.Request)
+		if err := s.tell(ctx, c.Record("RequestEnroll", Path(e.ID)), "Chatelaine.RequestCompleted", done.Request); err != nil {
+			return err
+		}
+		return also(ctx, done.enrolled())
 	}))
 	if fault.HasCode(err, "Exists") { // a call with the same Once was faster
 		return s.before(ctx, e)

@@ -1,0 +1,155 @@
+package est
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/pki/profile"
+)
+
+// How long a client waits before it asks the same again: for a person, and for an issuer.
+const (
+	personWait = time.Minute
+	issuerWait = 10 * time.Second
+)
+
+// Enroll answers simpleenroll: a certificate for a CSR.
+func (s *Service) Enroll(ctx context.Context, v Visitor, name string, csr []byte) (Answer, error) {
+	const operation = "ESTEnroll"
+	p, err := s.open(name)
+	if err != nil {
+		return Answer{}, err
+	}
+	c, err := s.identify(ctx, p, v, operation)
+	if err != nil {
+		return Answer{}, err
+	}
+	q, err := read(csr)
+	if err != nil {
+		return Answer{}, err
+	}
+	if again, err := s.again(ctx, p, c, q); !fault.Is(err, fault.NotFound) {
+		return again, err
+	}
+	release, err := s.mayHave(ctx, p, v, &c, q)
+	if err != nil {
+		return Answer{}, s.refuse(ctx, v, p.Name, operation, err)
+	}
+	return s.ask(ctx, p, c, wish{question: q, passcode: release})
+}
+
+// Reenroll answers simplereenroll: a certificate like the one that the client shows, for
+// the same profile, subject and names (RFC 7030 section 4.2.2).
+func (s *Service) Reenroll(ctx context.Context, v Visitor, name string, csr []byte) (Answer, error) {
+	const operation = "ESTReenroll"
+	p, err := s.open(name)
+	if err != nil {
+		return Answer{}, err
+	}
+	v.Basic = false // only the certificate itself can be renewed, by whoever holds it
+	c, err := s.identify(ctx, p, v, operation)
+	if err != nil {
+		return Answer{}, err
+	}
+	q, err := read(csr)
+	if err != nil {
+		return Answer{}, err
+	}
+	if again, err := s.again(ctx, p, c, q); !fault.Is(err, fault.NotFound) {
+		return again, err
+	}
+	old := c.certificate
+	var refusal error
+	switch {
+	case c.issued.Profile != p.Name:
+		refusal = fault.New(fault.Denied, "OtherProfile", "the certificate was issued by the profile %s; renew it there", c.issued.Profile)
+	case q.csr.Subject.ToRDNSequence().String() != old.Subject.ToRDNSequence().String(), !enrollment.SameNames(requestNames(q.csr), certificateNames(old)):
+		refusal = fault.New(fault.Denied, "NamesDiffer", "the CSR must have the subject and the alternative names of the certificate that it renews; other names are had by simpleenroll")
+	}
+	if refusal != nil {
+		return Answer{}, s.refuse(ctx, v, p.Name, operation, refusal)
+	}
+	return s.ask(ctx, p, c, wish{question: q})
+}
+
+// wish is a question that may be asked.
+type wish struct {
+	question
+	passcode string // id of the one-time password that was taken for it
+	atOnce   bool   // nobody can come back for the answer
+}
+
+// ask takes the direct road.
+func (s *Service) ask(ctx context.Context, p profile.Profile, c client, w wish) (Answer, error) {
+	key := s.key(p, c, w.question)
+	a := enrollment.Ask{Door: Door, Profile: p.Name, CSR: w.csr.Raw, AtOnce: w.atOnce}
+	if w.passcode != "" {
+		a.Once = "passcode/" + w.passcode
+	}
+	a.Also = func(ctx context.Context, made enrollment.Enrolled) error {
+		if made.State == enrollment.Completed {
+			return nil
+		}
+		return s.d.Waiting.Wait(ctx, key, made.Request, s.d.Now())
+	}
+	made, err := s.d.Road.Enroll(ctx, c.caller, a)
+	if err != nil {
+		if w.passcode != "" && fault.Is(err, fault.Invalid) { // nothing was issued for it
+			if releaseErr := s.d.Passcodes.Release(ctx, w.passcode); releaseErr != nil {
+				return Answer{}, releaseErr
+			}
+		}
+		return Answer{}, err
+	}
+	return answer(made)
+}
+
+// again answers a client that comes back for what it waits for, or fault.NotFound. Once it
+// has what it waited for, the same CSR is a new wish.
+func (s *Service) again(ctx context.Context, p profile.Profile, c client, q question) (Answer, error) {
+	key := s.key(p, c, q)
+	request, err := s.d.Waiting.Waiting(ctx, key)
+	if err != nil {
+		return Answer{}, err
+	}
+	made, err := s.d.Road.Collect(ctx, c.caller, request)
+	if err != nil {
+		return Answer{}, err
+	}
+	if !made.State.Live() {
+		if err := s.d.Waiting.Waited(ctx, key); err != nil {
+			return Answer{}, err
+		}
+	}
+	return answer(made)
+}
+
+// key is what a client must show again: the same credential and the same CSR.
+func (s *Service) key(p profile.Profile, c client, q question) string {
+	who := "principal " + c.caller.Principal
+	switch {
+	case c.isPasscode:
+		d := c.passcode.Digest()
+		who = "passcode " + hex.EncodeToString(d[:])
+	case c.certificate != nil:
+		who = "certificate " + c.issued.SHA256
+	}
+	sum := sha256.Sum256([]byte(Door + "\n" + p.Name + "\n" + who + "\n" + q.hex()))
+	return hex.EncodeToString(sum[:])
+}
+
+func answer(made enrollment.Enrolled) (Answer, error) {
+	switch made.State {
+	case enrollment.Completed:
+		return Answer{Certificate: made.Certificate, Chain: made.Chain}, nil
+	case enrollment.Pending:
+		return Answer{Wait: personWait}, nil
+	case enrollment.InProgress, enrollment.Approved:
+		return Answer{Wait: issuerWait}, nil
+	}
+	return Answer{}, fault.New(fault.Denied, "RequestEnded", "the request %s was %s: %s", made.Request, made.State, made.Problem)
+}
