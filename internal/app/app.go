@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
 
 	"chatelaine.dev/internal/app/dir"
@@ -223,7 +224,8 @@ func (a *App) URL() string { return a.doors.url }
 // listeners are bound before anything is issued, because certificates and the bootstrap
 // environment name their ports.
 type listeners struct {
-	https, status net.Listener // status is nil when it is off
+	https       net.Listener
+	status, est net.Listener // nil when they are off
 }
 
 func (a *App) listen(ctx context.Context) (l listeners, err error) {
@@ -231,29 +233,37 @@ func (a *App) listen(ctx context.Context) (l listeners, err error) {
 	if l.https, err = lc.Listen(ctx, "tcp", a.cfg.Listen); err != nil {
 		return l, fmt.Errorf("listen on %s: %w", a.cfg.Listen, err)
 	}
-	if a.cfg.Status == "off" {
-		return l, nil
+	if l.status, err = listenBeside(ctx, l.https, a.cfg.Status, 1); err != nil {
+		return l, errors.Join(err, l.https.Close())
 	}
-	address := a.cfg.Status
-	if address == "" {
-		address = nextPort(l.https)
+	if l.est, err = listenBeside(ctx, l.https, a.cfg.EST, 2); err != nil {
+		err = errors.Join(err, l.https.Close())
+		if l.status != nil {
+			err = errors.Join(err, l.status.Close())
+		}
 	}
-	if l.status, err = lc.Listen(ctx, "tcp", address); err != nil && a.cfg.Status == "" {
-		l.status, err = lc.Listen(ctx, "tcp", anyPort(l.https)) // nobody asked for this very port
+	return l, err
+}
+
+// listenBeside listens at an address, or when it is empty at a port that is higher by so
+// much, or at any if that is taken: nobody asked for this very port. It is nil for "off".
+func listenBeside(ctx context.Context, beside net.Listener, address string, higher int) (net.Listener, error) {
+	if address == "off" {
+		return nil, nil //nolint:nilnil // no listener is what was asked for
+	}
+	var lc net.ListenConfig
+	first, where := address == "", beside.Addr().(*net.TCPAddr)
+	if first {
+		address = net.JoinHostPort(where.IP.String(), strconv.Itoa(where.Port+higher))
+	}
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil && first {
+		l, err = lc.Listen(ctx, "tcp", net.JoinHostPort(where.IP.String(), "0"))
 	}
 	if err != nil {
-		return l, errors.Join(fmt.Errorf("listen on %s: %w", address, err), l.https.Close())
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	return l, nil
-}
-
-func nextPort(l net.Listener) string {
-	a := l.Addr().(*net.TCPAddr)
-	return net.JoinHostPort(a.IP.String(), fmt.Sprint(a.Port+1))
-}
-
-func anyPort(l net.Listener) string {
-	return net.JoinHostPort(l.Addr().(*net.TCPAddr).IP.String(), "0")
 }
 
 // base is https://{host}[:port] for a host of ours.

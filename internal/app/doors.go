@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	vaultResources "chatelaine.dev/internal/serve/arm/vaults"
 	armWire "chatelaine.dev/internal/serve/arm/wire"
 	"chatelaine.dev/internal/serve/console"
+	estDoor "chatelaine.dev/internal/serve/est"
 	"chatelaine.dev/internal/serve/identity"
 	"chatelaine.dev/internal/serve/keyvault"
 	certificateDoor "chatelaine.dev/internal/serve/keyvault/certificates"
@@ -50,6 +52,8 @@ type doors struct {
 	failed chan error
 	https  *http.Server
 	status *http.Server
+	est    *http.Server
+	estURL string
 	served sync.WaitGroup
 }
 
@@ -80,7 +84,7 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 	if _, err := a.hosts.certificate(ctx, a.cfg.Domain); err != nil { // made now rather than at the first handshake
 		return nil, err
 	}
-	d := &doors{url: a.base(a.cfg.Domain, l), failed: make(chan error, 2)}
+	d := &doors{url: a.base(a.cfg.Domain, l), failed: make(chan error, 3)}
 	control, err := a.control(d)
 	if err != nil {
 		return nil, err
@@ -118,6 +122,7 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 		},
 	}
 	d.start(func() error { return d.https.ServeTLS(l.https, "", "") })
+	a.openEST(d, l)
 	if l.status != nil {
 		d.status = server(status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, Now: a.now, Log: a.log}), a.log)
 		d.start(func() error { return d.status.Serve(l.status) })
@@ -142,6 +147,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 	mux.Handle(api.Prefix+"/", api.New(services))
 	mux.Handle(webhook.Route, webhook.New(a.Subscriptions))
 	mux.Handle(acmeDoor.Prefix, a.ACME.Door)
+	mux.Handle(estDoor.Prefix, a.Enrolment.EST)
 	deps, err := a.consoleDeps(d.url)
 	if err != nil {
 		return nil, err
@@ -153,6 +159,25 @@ func (a *App) control(d *doors) (http.Handler, error) {
 	mux.Handle("/", pages)
 	return mux, nil
 }
+
+// openEST opens the listener that asks for the client's certificate. Nothing else is
+// served there, and nothing is decided by the handshake: the service looks at the very
+// certificate, at every request, whether it is one of ours and still good.
+func (a *App) openEST(d *doors, l listeners) {
+	if l.est == nil {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle(estDoor.Prefix, a.Enrolment.EST)
+	d.est = server(web.Wrap(web.Protect(mux), web.Options{Log: a.log, Now: a.now, MaxBody: maxBody}), a.log)
+	d.est.TLSConfig = d.https.TLSConfig.Clone()
+	d.est.TLSConfig.ClientAuth, d.est.TLSConfig.SessionTicketsDisabled = tls.RequestClientCert, true
+	d.estURL = "https://" + net.JoinHostPort(a.cfg.Domain, portOf(l.est))
+	d.start(func() error { return d.est.ServeTLS(l.est, "", "") })
+}
+
+// ESTURL is where machines enrol that have a certificate; empty when it is off.
+func (a *App) ESTURL() string { return a.doors.estURL }
 
 func server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
@@ -173,8 +198,10 @@ func (d *doors) start(serve func() error) {
 func (d *doors) close(ctx context.Context) error {
 	d.ready.Store(false)
 	err := d.https.Shutdown(ctx)
-	if d.status != nil {
-		err = errors.Join(err, d.status.Shutdown(ctx))
+	for _, s := range []*http.Server{d.status, d.est} {
+		if s != nil {
+			err = errors.Join(err, s.Shutdown(ctx))
+		}
 	}
 	d.served.Wait()
 	return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/app/enrolment"
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/connectors"
 	"chatelaine.dev/internal/lifecycle/connection"
@@ -18,6 +19,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/lifecycledb"
+	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/vault/seal"
 )
 
@@ -30,6 +32,7 @@ type lifecycleFloor struct {
 	Requests    *enrollment.Service
 	Deployments *deployment.Service
 	Renewal     *renewal.Service
+	Enrolment   *enrolment.Doors
 	rules       *policy.Rules
 }
 
@@ -80,6 +83,10 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Issuers: enrollment.Authorities{Issuance: a.Issuance, Revocation: a.Revocation},
 		Vault:   kept, Orders: kept, Inventory: f.Inventory, Deployments: f.Deployments,
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
+	})
+	f.Enrolment = enrolment.Open(enrolment.Config{
+		Store: store, Profiles: a.profiles, Requests: f.Requests, Issued: pkidb.New(a.db), Authorities: a.Authorities,
+		Directory: a.Directory, Refusals: a.refusals, Transact: a.db.Transact, Audit: a.trail, Now: a.now,
 	})
 	f.Renewal = renewal.New(renewal.Deps{
 		Lineages: store, Requests: f.Requests, Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Now: a.now, Log: a.log,

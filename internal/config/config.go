@@ -17,7 +17,7 @@ import (
 )
 
 // Config is everything that can be set. Flags win over the environment (CHATELAINE_DATA,
-// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE, CHATELAINE_STATUS,
+// CHATELAINE_LISTEN, CHATELAINE_DOMAIN, CHATELAINE_DATABASE, CHATELAINE_STATUS, CHATELAINE_EST,
 // CHATELAINE_SMTP_URL, CHATELAINE_SMTP_FROM), which wins over the YAML file that
 // CHATELAINE_CONFIG names, which wins over the defaults.
 type Config struct {
@@ -41,6 +41,12 @@ type Config struct {
 	// host:port. Certificates carry it, and clients that check revocation must reach it.
 	// Default: the host of Listen with a port one higher; "off" to have none.
 	Status string `yaml:"status"`
+
+	// EST is the address of the HTTPS listener that asks enrolling machines for their
+	// certificate (RFC 7030), host:port. It is a listener of its own because browsers would
+	// ask their users for a certificate on the other. Default: the host of Listen with a
+	// port two higher; "off" to have none. Without it machines enrol by password alone.
+	EST string `yaml:"est"`
 
 	// Limits widen what a vault takes. They are Azure's where they are left out.
 	Limits Limits `yaml:"limits"`
@@ -165,7 +171,7 @@ func Load(getenv func(string) string) (Config, error) {
 	}
 	for name, field := range map[string]*string{
 		"CHATELAINE_DATA": &c.Data, "CHATELAINE_LISTEN": &c.Listen, "CHATELAINE_DOMAIN": &c.Domain,
-		"CHATELAINE_DATABASE": &c.Database, "CHATELAINE_STATUS": &c.Status,
+		"CHATELAINE_DATABASE": &c.Database, "CHATELAINE_STATUS": &c.Status, "CHATELAINE_EST": &c.EST,
 		"CHATELAINE_SMTP_URL": &c.SMTP.URL, "CHATELAINE_SMTP_FROM": &c.SMTP.From,
 	} {
 		if v := getenv(name); v != "" {
@@ -192,9 +198,11 @@ func (c *Config) Check() error {
 	if net.ParseIP(c.Domain) != nil {
 		return fmt.Errorf("domain %q: an address has no subdomains for vaults; want a DNS name", c.Domain)
 	}
-	if c.Status != "" && c.Status != "off" {
-		if _, _, err := net.SplitHostPort(c.Status); err != nil {
-			return fmt.Errorf("status %q: want host:port, or off", c.Status)
+	for name, address := range map[string]string{"status": c.Status, "est": c.EST} {
+		if address != "" && address != "off" {
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return fmt.Errorf("%s %q: want host:port, or off", name, address)
+			}
 		}
 	}
 	if err := c.Limits.check(); err != nil {

@@ -1,0 +1,71 @@
+// Package enrolment puts together the doors at which machines enrol: EST and SCEP, with
+// the one-time passwords that both take.
+package enrolment
+
+import (
+	"context"
+	"encoding/pem"
+	"net/http"
+	"time"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/access/directory"
+	"chatelaine.dev/internal/audit"
+	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/lifecycle/est"
+	"chatelaine.dev/internal/lifecycle/holder"
+	"chatelaine.dev/internal/lifecycle/passcode"
+	"chatelaine.dev/internal/pki/authority"
+	estDoor "chatelaine.dev/internal/serve/est"
+	"chatelaine.dev/internal/storage/lifecycledb"
+)
+
+// Config is what the doors need.
+type Config struct {
+	Store       *lifecycledb.Store
+	Profiles    passcode.Profiles
+	Requests    *enrollment.Service
+	Issued      holder.Issued
+	Authorities *authority.Service
+	Directory   *directory.Directory
+	Refusals    *access.Refusals
+	Transact    audit.Transact
+	Audit       audit.Recorder
+	Now         func() time.Time
+}
+
+// Doors are the doors.
+type Doors struct {
+	Passcodes *passcode.Service
+	EST       http.Handler // for paths below est.Prefix
+}
+
+// Open opens them.
+func Open(c Config) *Doors {
+	d := &Doors{}
+	d.Passcodes = passcode.New(passcode.Deps{
+		Store: c.Store, Profiles: c.Profiles, Transact: c.Transact, Audit: c.Audit, Guard: c.Directory, Now: c.Now,
+	})
+	chains := Chains{c.Authorities}
+	d.EST = estDoor.New(est.New(est.Deps{
+		Profiles: c.Profiles, Road: c.Requests, Passcodes: d.Passcodes, Directory: c.Directory, Issued: c.Issued,
+		Waiting: c.Store, Chains: chains, Refusals: c.Refusals, Now: c.Now,
+	}))
+	return d
+}
+
+// Chains are those of our own authorities.
+type Chains struct{ *authority.Service }
+
+// Chain implements est.Chains.
+func (x Chains) Chain(ctx context.Context, id string) ([][]byte, error) {
+	text, err := x.Service.Chain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var ders [][]byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		ders = append(ders, block.Bytes)
+	}
+	return ders, nil
+}
