@@ -160,5 +160,20 @@ func TestEstclientEnrols(t *testing.T) {
 func TestStrongswanEnrolsByEST(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	w.run(t, "pki", "--gen", "--type", "rsa", "--size", "2048", "--outform", "pem")
+	url := w.ESTURL() + "/tls-server"
+	w.run(t, "openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "csr.der", "-outform", "DER",
+		"-subj", "/CN=s.example.com", "-addext", "subjectAltName=DNS:s.example.com")
+	secret := w.passcode(t, passcode.EST, "tls-server", "s.example.com")
+
+	first := w.output(t, "pki", "--est", "--url", url, "--in", "csr.der", "--cacert", w.root(), "--userpass", "s:"+secret.Reveal(), "--outform", "pem")
+	must(t, os.WriteFile(w.path("cert.pem"), []byte(first), 0o600))
+	if c := w.certificate(t, "cert.pem"); !slices.Equal(c.DNSNames, []string{"s.example.com"}) {
+		t.Errorf("it is for %v", c.DNSNames)
+	}
+
+	second := w.output(t, "pki", "--est", "--url", url, "--in", "csr.der", "--cacert", w.root(), "--cert", "cert.pem", "--key", "key.pem", "--outform", "pem")
+	must(t, os.WriteFile(w.path("cert2.pem"), []byte(second), 0o600))
+	if w.certificate(t, "cert2.pem"); first == second {
+		t.Error("it was not renewed")
+	}
 }

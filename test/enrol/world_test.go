@@ -3,6 +3,7 @@
 package enrol
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
@@ -87,6 +88,20 @@ func (w *world) run(t testing.TB, name string, args ...string) string {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
 	return out
+}
+
+// output is what a program prints as its answer, without what it says about itself.
+func (w *world) output(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), program(t, name), args...)
+	c.Dir = w.folder
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, said.String())
+	}
+	return string(out)
 }
 
 func (w *world) try(t testing.TB, name string, args ...string) (string, error) {

@@ -72,7 +72,7 @@ func Encrypt(content []byte, to *x509.Certificate) ([]byte, error) {
 	pad := aes.BlockSize - len(content)%aes.BlockSize
 	padded := append(bytes.Clone(content), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
-	wrapped, err := rsa.EncryptPKCS1v15(rand.Reader, pub, key) //nolint:staticcheck,gosec // what SCEP's clients open
+	wrapped, err := rsa.EncryptPKCS1v15(rand.Reader, pub, key) //nolint:staticcheck // what SCEP's clients open
 	if err != nil {
 		return nil, fmt.Errorf("encrypt for the certificate's key: %w", err)
 	}
@@ -125,7 +125,7 @@ func (o Opener) Open(der []byte) ([]byte, error) {
 		return nil, errUnreadable()
 	}
 	// With a length the standard library answers with random bytes when the padding is wrong.
-	key, err := o.Key.Decrypt(rand.Reader, wrapped, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: size})
+	key, err := o.Key.Decrypt(rand.Reader, wrapped, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: size}) //nolint:staticcheck // what clients send; see above
 	if err != nil {
 		return nil, errUnreadable()
 	}
