@@ -43,6 +43,7 @@ first administrator, whose credentials are then in DIR/bootstrap.`,
 	f.StringVar(&o.Domain, "domain", "", "DNS name; vaults are below it (default localhost)")
 	f.StringVar(&o.Database, "database", "", "postgres:// URL (default SQLite in the data folder)")
 	f.StringVar(&o.Status, "status", "", "address of the plain-HTTP listener for CRLs (default: the next port)")
+	f.StringVar(&o.EST, "est", "", "address of the HTTPS listener that asks enrolling machines for their certificate (default: the port after that)")
 	return c
 }
 
@@ -50,7 +51,7 @@ first administrator, whose credentials are then in DIR/bootstrap.`,
 func (o *serveOptions) apply(cmd *cobra.Command, c *config.Config) {
 	for name, field := range map[string][2]*string{
 		"data": {&c.Data, &o.Data}, "listen": {&c.Listen, &o.Listen}, "domain": {&c.Domain, &o.Domain},
-		"database": {&c.Database, &o.Database}, "status": {&c.Status, &o.Status},
+		"database": {&c.Database, &o.Database}, "status": {&c.Status, &o.Status}, "est": {&c.EST, &o.EST},
 	} {
 		if cmd.Flags().Changed(name) {
 			*field[0] = *field[1]

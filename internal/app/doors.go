@@ -172,6 +172,7 @@ func (a *App) openEST(d *doors, l listeners) {
 	d.est = server(web.Wrap(web.Protect(mux), web.Options{Log: a.log, Now: a.now, MaxBody: maxBody}), a.log)
 	d.est.TLSConfig = d.https.TLSConfig.Clone()
 	d.est.TLSConfig.ClientAuth, d.est.TLSConfig.SessionTicketsDisabled = tls.RequestClientCert, true
+	d.est.TLSConfig.DynamicRecordSizingDisabled = true // small clients take an answer for whole that comes in one record
 	d.estURL = "https://" + net.JoinHostPort(a.cfg.Domain, portOf(l.est))
 	d.start(func() error { return d.est.ServeTLS(l.est, "", "") })
 }

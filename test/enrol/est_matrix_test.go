@@ -109,7 +109,9 @@ func TestESTOperationsInEveryStateOfAuthentication(t *testing.T) {
 	key := newKey(t)
 	id, secret := w.application(t, "Operator")
 	weakID, weakSecret := w.application(t, "Auditor")
-	code := func(door, profile string, names ...string) string { return w.passcode(t, door, profile, names...).Reveal() }
+	code := func(door, profile string, names ...string) string {
+		return w.passcode(t, door, profile, names...).Reveal()
+	}
 	revoked := w.held(t, "tls-client", newKey(t), name)
 	leaf, err := x509.ParseCertificate(revoked.Certificate[0])
 	must(t, err)
@@ -173,7 +175,7 @@ func TestESTAnswersAnybodyOnlyWhatIsPublic(t *testing.T) {
 			t.Errorf("%s: %d %s", o.Name, status, text)
 		}
 	}
-	for _, path := range []string{"none/cacerts", "none/simpleenroll", "tls-server/other", "tls-server", "cacerts", "../api/v1/profiles"} {
+	for _, path := range []string{"none/cacerts", "none/simpleenroll", "tls-server/other", "tls-server", "other", "../api/v1/profiles"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			if status, _, text := w.ask(t, method, path, credential{}, nil); status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d %s", method, path, status, text)

@@ -42,4 +42,6 @@ func errWrong() error {
 }
 
 // IsClient reports whether a certificate is for its holder to sign in with.
-func IsClient(c *x509.Certificate) bool { return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }
+func IsClient(c *x509.Certificate) bool {
+	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+}

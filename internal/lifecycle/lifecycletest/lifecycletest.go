@@ -63,13 +63,14 @@ type World struct {
 	Deployments  *deployment.Service
 	Renewal      *renewal.Service
 
+	Profiles profile.Set // the built-in ones, and ApprovedProfile
+
 	// Issuer, when it is set, takes the place of our own authorities.
 	Issuer enrollment.Issuer
 
 	authorities *authority.Service
 	linter      *issuance.Linter
 	box         *seal.Box
-	profiles    profile.Set
 }
 
 // Approver is somebody else than the floor's caller.
@@ -88,7 +89,7 @@ func New(t testing.TB, db *storage.DB) *World {
 	key := make([]byte, seal.KeySize)
 	w.box, err = seal.NewBox(key)
 	must(t, err)
-	w.profiles = profiles(t)
+	w.Profiles = profiles(t)
 	w.Queue = newQueue(t, w)
 	w.Restart(t)
 	return w
@@ -134,7 +135,7 @@ func (w *World) openPKI(t testing.TB) {
 		Store: store, Ceremony: ceremony, Transact: w.transact, Audit: w.Trail, Keystore: keystore.NewSoftware(), Sealer: sealer{w.box}, Guard: w.Floor, Now: w.Time,
 	})
 	w.Issuance, err = issuance.New(issuance.Deps{
-		Ceremony: ceremony, Authorities: w.authorities, Profiles: w.profiles, Store: store, Guard: w.Floor, Now: w.Time,
+		Ceremony: ceremony, Authorities: w.authorities, Profiles: w.Profiles, Store: store, Guard: w.Floor, Now: w.Time,
 		Approvals: approvals{w},
 	})
 	must(t, err)
@@ -180,7 +181,7 @@ func (lenient) Judge(inventory.Case) inventory.Verdict {
 func (w *World) openLifecycle() {
 	log := slog.New(slog.DiscardHandler)
 	w.Store = lifecycledb.New(w.DB, w.box)
-	policy := lineage.Profiles{Source: w.profiles}
+	policy := lineage.Profiles{Source: w.Profiles}
 	kept := enrollment.Certificates{Service: w.Certificates}
 	w.Connections = connection.New(connection.Deps{
 		Definitions: connectors.All(), Env: connector.Env{Log: log, Now: w.Time}, Store: w.Store,
@@ -198,7 +199,7 @@ func (w *World) openLifecycle() {
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Jobs: w.Queue, Now: w.Time, Log: log,
 	})
 	w.Requests = enrollment.New(enrollment.Deps{
-		Store: w.Store, Lineages: w.Store, Policy: policy, Profiles: w.profiles, Keystore: keystore.NewSoftware(), Issuers: fusedIssuers{w},
+		Store: w.Store, Lineages: w.Store, Policy: policy, Profiles: w.Profiles, Keystore: keystore.NewSoftware(), Issuers: fusedIssuers{w},
 		Vault: fusedVault{kept, w.Fuse}, Inventory: fusedInventory{w.Inventory, w.Fuse}, Deployments: w.Deployments,
 		Orders:   fusedOrders{kept, w.Fuse},
 		Transact: w.transact, Audit: w.Trail, Guard: w.Floor, Events: w.Floor, Jobs: w.Queue, Now: w.Time, Log: log,

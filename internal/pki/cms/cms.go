@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"encoding/asn1"
 
-	"github.com/smallstep/pkcs7"
-
 	"chatelaine.dev/internal/fault"
 )
 
@@ -22,9 +20,7 @@ var (
 )
 
 // Certificates is a certs-only message (RFC 5272 section 4.1) of DER certificates.
-func Certificates(ders ...[]byte) ([]byte, error) {
-	return pkcs7.DegenerateCertificate(bytes.Join(ders, nil))
-}
+func Certificates(ders ...[]byte) ([]byte, error) { return List(ders, nil) }
 
 type contentInfo struct {
 	Type    asn1.ObjectIdentifier

@@ -19,6 +19,10 @@ import (
 // Prefix is where every path begins.
 const Prefix = "/.well-known/est/"
 
+// Default is the profile of an address that names none, as clients write it that know no
+// labels (RFC 7030 section 3.2.2).
+const Default = "tls-server"
+
 // Service decides; *est.Service is one.
 type Service interface {
 	CACerts(ctx context.Context, profile string) ([][]byte, error)
@@ -58,10 +62,15 @@ func New(s Service) http.Handler {
 	d := door{s}
 	mux := http.NewServeMux()
 	for _, o := range Operations() {
-		mux.HandleFunc(o.Method+" "+Prefix+"{profile}/"+o.Name, func(w http.ResponseWriter, r *http.Request) {
+		answer := func(w http.ResponseWriter, r *http.Request) {
 			if err := o.answer(d, w, r); err != nil {
 				fail(w, r, err)
 			}
+		}
+		mux.HandleFunc(o.Method+" "+Prefix+"{profile}/"+o.Name, answer)
+		mux.HandleFunc(o.Method+" "+Prefix+o.Name, func(w http.ResponseWriter, r *http.Request) {
+			r.SetPathValue("profile", Default)
+			answer(w, r)
 		})
 	}
 	mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
@@ -99,23 +108,15 @@ func body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return der, nil
 }
 
-// send answers with DER in base64, in lines as MIME has them.
+// send answers with DER in base64, in one line: RFC 8951 section 3.1 has base64 as RFC 4648
+// has it, which breaks no lines, and there are clients that stumble over breaks.
 func send(w http.ResponseWriter, kind string, der []byte) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Transfer-Encoding", "base64") // RFC 8951 makes nothing of it; older clients want it
-	w.WriteHeader(http.StatusOK)
-	_, _ = io.WriteString(w, lines(der))
-}
-
-func lines(der []byte) string {
 	text := base64.StdEncoding.EncodeToString(der)
-	var b strings.Builder
-	for len(text) > 76 {
-		b.WriteString(text[:76] + "\r\n")
-		text = text[76:]
-	}
-	b.WriteString(text + "\r\n")
-	return b.String()
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // small clients know no chunks
+	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, text)
 }
 
 // fail answers in plain text, which a client shows to people (RFC 7030 section 4.2.3).

@@ -1,6 +1,7 @@
 package est
 
 import (
+	"encoding/base64"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -35,7 +36,7 @@ func (d door) serverKeygen(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil // the client is gone
 		}
-		_, _ = io.WriteString(part, lines(p.der))
+		_, _ = io.WriteString(part, base64.StdEncoding.EncodeToString(p.der)+"\r\n")
 	}
 	_ = parts.Close()
 	return nil
