@@ -85,7 +85,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 		Transact: a.db.Transact, Audit: a.trail, Guard: a.Directory, Events: a.events, Jobs: a.jobs, Now: a.now, Log: a.log,
 	})
 	f.Enrolment = enrolment.Open(enrolment.Config{
-		Store: store, Profiles: a.profiles, Requests: f.Requests, Issued: pkidb.New(a.db), Authorities: a.Authorities,
+		Store: store, Profiles: a.Profiles, Requests: f.Requests, Issued: pkidb.New(a.db), Authorities: a.Authorities,
 		Directory: a.Directory, Refusals: a.refusals, Transact: a.db.Transact, Audit: a.trail, Now: a.now,
 	})
 	f.Renewal = renewal.New(renewal.Deps{

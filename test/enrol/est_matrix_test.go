@@ -80,7 +80,7 @@ func (w *world) application(t testing.TB, roles ...string) (id, secret string) {
 	return who.ClientID, s.Reveal()
 }
 
-// ask sends a CSR to an operation of tls-client.
+// ask sends a CSR to an operation of clients.
 func (w *world) ask(t testing.TB, method, operation string, c credential, csr []byte) (int, http.Header, string) {
 	t.Helper()
 	config := &tls.Config{RootCAs: w.Roots, MinVersion: tls.VersionTLS12}
@@ -105,19 +105,19 @@ func (w *world) ask(t testing.TB, method, operation string, c credential, csr []
 func TestESTOperationsInEveryStateOfAuthentication(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	const name = "d.example.com"
+	const name = "d.example.test"
 	key := newKey(t)
 	id, secret := w.application(t, "Operator")
 	weakID, weakSecret := w.application(t, "Auditor")
 	code := func(door, profile string, names ...string) string {
 		return w.passcode(t, door, profile, names...).Reveal()
 	}
-	revoked := w.held(t, "tls-client", newKey(t), name)
+	revoked := w.held(t, "clients", newKey(t), name)
 	leaf, err := x509.ParseCertificate(revoked.Certificate[0])
 	must(t, err)
 	_, err = w.Revocation.Revoke(t.Context(), apptest.System, revocation.Request{Authority: "issuing", Serial: leaf.SerialNumber.Text(16)})
 	must(t, err)
-	ours := w.held(t, "tls-client", key, name)
+	ours := w.held(t, "clients", key, name)
 
 	const yes, no, never = http.StatusOK, http.StatusUnauthorized, http.StatusForbidden
 	// The columns: simpleenroll, simplereenroll, serverkeygen.
@@ -133,13 +133,13 @@ func TestESTOperationsInEveryStateOfAuthentication(t *testing.T) {
 		"application without the right":        {credential{user: weakID, password: weakSecret}, [3]int{never, no, never}},
 		"unknown application":                  {credential{user: "nobody", password: secret}, [3]int{no, no, no}},
 		"one-time password":                    {credential{user: "x", password: "fresh"}, [3]int{yes, no, yes}},
-		"one-time password of SCEP":            {credential{user: "x", password: code(passcode.SCEP, "tls-client", name)}, [3]int{no, no, no}},
+		"one-time password of SCEP":            {credential{user: "x", password: code(passcode.SCEP, "clients", name)}, [3]int{no, no, no}},
 		"one-time password of another profile": {credential{user: "x", password: code(passcode.EST, "tls-server", name)}, [3]int{no, no, no}},
-		"one-time password for another name":   {credential{user: "x", password: code(passcode.EST, "tls-client", "e.example.com")}, [3]int{never, no, never}},
+		"one-time password for another name":   {credential{user: "x", password: code(passcode.EST, "clients", "e.example.test")}, [3]int{never, no, never}},
 		"one-time password that never was":     {credential{user: "x", password: passcode.Prefix + "AAAA"}, [3]int{no, no, no}},
 		"certificate":                          {credential{certificate: ours}, [3]int{yes, yes, yes}},
 		"certificate for a server":             {credential{certificate: w.held(t, "tls-server", newKey(t), name)}, [3]int{never, never, never}},
-		"certificate for another name":         {credential{certificate: w.held(t, "tls-client", newKey(t), "e.example.com")}, [3]int{never, never, never}},
+		"certificate for another name":         {credential{certificate: w.held(t, "clients", newKey(t), "e.example.test")}, [3]int{never, never, never}},
 		"revoked certificate":                  {credential{certificate: revoked}, [3]int{no, no, no}},
 		"self-signed, the same name":           {credential{certificate: foreign(t, newKey(t), name, false)}, [3]int{no, no, no}},
 		"self-signed, the same key":            {credential{certificate: foreign(t, key, name, false)}, [3]int{no, no, no}},
@@ -152,9 +152,9 @@ func TestESTOperationsInEveryStateOfAuthentication(t *testing.T) {
 		for i, operation := range []string{"simpleenroll", "simplereenroll", "serverkeygen"} {
 			c := s.credential
 			if c.password == "fresh" {
-				c.password = code(passcode.EST, "tls-client", name)
+				c.password = code(passcode.EST, "clients", name)
 			}
-			status, header, text := w.ask(t, http.MethodPost, "tls-client/"+operation, c, csrOf(t, newKey(t), name))
+			status, header, text := w.ask(t, http.MethodPost, "clients/"+operation, c, csrOf(t, newKey(t), name))
 			if status != s.want[i] {
 				t.Errorf("%s with %s: %d %s, want %d", operation, state, status, text, s.want[i])
 			}
@@ -170,7 +170,7 @@ func TestESTAnswersAnybodyOnlyWhatIsPublic(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, o := range est.Operations() {
-		status, _, text := w.ask(t, o.Method, "tls-server/"+o.Name, credential{}, csrOf(t, newKey(t), "a.example.com"))
+		status, _, text := w.ask(t, o.Method, "tls-server/"+o.Name, credential{}, csrOf(t, newKey(t), "a.example.test"))
 		if (status == http.StatusUnauthorized) == o.Open {
 			t.Errorf("%s: %d %s", o.Name, status, text)
 		}
@@ -187,20 +187,20 @@ func TestESTAnswersAnybodyOnlyWhatIsPublic(t *testing.T) {
 func TestESTReenrolmentKeepsSubjectAndNames(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	mine := credential{certificate: w.held(t, "tls-client", newKey(t), "d.example.com", "e.example.com")}
+	mine := credential{certificate: w.held(t, "clients", newKey(t), "d.example.test", "e.example.test")}
 	for state, csr := range map[string][]byte{
-		"fewer names":   csrOf(t, newKey(t), "d.example.com"),
-		"more names":    csrOf(t, newKey(t), "d.example.com", "e.example.com", "f.example.com"),
-		"other subject": csrOf(t, newKey(t), "e.example.com", "d.example.com"),
+		"fewer names":   csrOf(t, newKey(t), "d.example.test"),
+		"more names":    csrOf(t, newKey(t), "d.example.test", "e.example.test", "f.example.test"),
+		"other subject": csrOf(t, newKey(t), "e.example.test", "d.example.test"),
 	} {
-		if status, _, text := w.ask(t, http.MethodPost, "tls-client/simplereenroll", mine, csr); status != http.StatusForbidden {
+		if status, _, text := w.ask(t, http.MethodPost, "clients/simplereenroll", mine, csr); status != http.StatusForbidden {
 			t.Errorf("%s: %d %s", state, status, text)
 		}
 	}
-	if status, _, text := w.ask(t, http.MethodPost, "tls-client/simplereenroll", mine, csrOf(t, newKey(t), "d.example.com", "e.example.com")); status != http.StatusOK {
+	if status, _, text := w.ask(t, http.MethodPost, "clients/simplereenroll", mine, csrOf(t, newKey(t), "d.example.test", "e.example.test")); status != http.StatusOK {
 		t.Errorf("the same: %d %s", status, text)
 	}
-	if status, _, text := w.ask(t, http.MethodPost, "tls-server/simplereenroll", mine, csrOf(t, newKey(t), "d.example.com", "e.example.com")); status != http.StatusForbidden {
+	if status, _, text := w.ask(t, http.MethodPost, "tls-server/simplereenroll", mine, csrOf(t, newKey(t), "d.example.test", "e.example.test")); status != http.StatusForbidden {
 		t.Errorf("by another profile: %d %s", status, text)
 	}
 }
@@ -209,7 +209,7 @@ func TestESTRefusesWhatIsNoCSRAndWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	me := credential{user: w.client, password: w.secret.Reveal()}
-	bad := csrOf(t, newKey(t), "a.example.com")
+	bad := csrOf(t, newKey(t), "a.example.test")
 	bad[len(bad)-4] ^= 1
 	for name, c := range map[string]struct {
 		body   []byte
@@ -233,13 +233,13 @@ func csrWithout(t testing.TB) []byte {
 func TestOneTimePasswordIsTakenAgainForTheSameCSROnly(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	c := credential{user: "x", password: w.passcode(t, passcode.EST, "tls-server", "a.example.com").Reveal()}
-	refused := csrOf(t, newKey(t), "a.example.com")
+	c := credential{user: "x", password: w.passcode(t, passcode.EST, "tls-server", "a.example.test").Reveal()}
+	refused := csrOf(t, newKey(t), "a.example.test")
 	refused[len(refused)-4] ^= 1
 	if status, _, text := w.ask(t, http.MethodPost, "tls-server/simpleenroll", c, refused); status != http.StatusBadRequest {
 		t.Fatalf("a CSR that is refused: %d %s", status, text)
 	}
-	csr := csrOf(t, newKey(t), "a.example.com")
+	csr := csrOf(t, newKey(t), "a.example.test")
 
 	status, _, first := w.ask(t, http.MethodPost, "tls-server/simpleenroll", c, csr)
 	_, _, again := w.ask(t, http.MethodPost, "tls-server/simpleenroll", c, csr)
@@ -247,7 +247,7 @@ func TestOneTimePasswordIsTakenAgainForTheSameCSROnly(t *testing.T) {
 	if status != http.StatusOK || first != again {
 		t.Errorf("%d: the same CSR brought another answer", status)
 	}
-	if status, _, text := w.ask(t, http.MethodPost, "tls-server/simpleenroll", c, csrOf(t, newKey(t), "a.example.com")); status != http.StatusUnauthorized {
+	if status, _, text := w.ask(t, http.MethodPost, "tls-server/simpleenroll", c, csrOf(t, newKey(t), "a.example.test")); status != http.StatusUnauthorized {
 		t.Errorf("another CSR: %d %s", status, text)
 	}
 }

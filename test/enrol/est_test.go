@@ -58,7 +58,7 @@ func TestCurlAndOpenSSLEnrolByEST(t *testing.T) {
 		t.Errorf("cacerts has not both authorities: %v", err)
 	}
 
-	w.csr(t, "csr", "key.pem", "a.example.com")
+	w.csr(t, "csr", "key.pem", "a.example.test")
 	post := []string{"-H", "Content-Type: application/pkcs10", "--data-binary", "@csr"}
 	if status, _, body := w.curl(t, w.URL, "tls-server/simpleenroll", post...); status != "401" {
 		t.Errorf("without a credential: %s %s", status, body)
@@ -71,12 +71,12 @@ func TestCurlAndOpenSSLEnrolByEST(t *testing.T) {
 		t.Fatalf("simpleenroll: %s %s %s", status, kind, body)
 	}
 	w.unpack(t, body, "cert.pem")
-	if c := w.certificate(t, "cert.pem"); !slices.Equal(c.DNSNames, []string{"a.example.com"}) {
+	if c := w.certificate(t, "cert.pem"); !slices.Equal(c.DNSNames, []string{"a.example.test"}) {
 		t.Errorf("it is for %v", c.DNSNames)
 	}
 
 	// The certificate renews itself, at the listener that asks for it.
-	w.csr(t, "csr", "key2.pem", "a.example.com")
+	w.csr(t, "csr", "key2.pem", "a.example.test")
 	mutual := []string{"--cert", "cert.pem", "--key", "key.pem"}
 	status, _, body = w.curl(t, w.ESTURL(), "tls-server/simplereenroll", append(post, mutual...)...)
 	if status != "200" {
@@ -87,7 +87,7 @@ func TestCurlAndOpenSSLEnrolByEST(t *testing.T) {
 	if status, _, body := w.curl(t, w.URL, "tls-server/simplereenroll", append(post, mutual...)...); status != "401" {
 		t.Errorf("simplereenroll where no certificate is asked for: %s %s", status, body)
 	}
-	w.csr(t, "csr", "key3.pem", "b.example.com")
+	w.csr(t, "csr", "key3.pem", "b.example.test")
 	if status, _, body := w.curl(t, w.ESTURL(), "tls-server/simplereenroll", append(post, mutual...)...); status != "403" {
 		t.Errorf("simplereenroll for another name: %s %s", status, body)
 	}
@@ -99,10 +99,10 @@ func TestCurlAndOpenSSLEnrolByEST(t *testing.T) {
 func TestOpenSSLReadsKeysMadeByEST(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	secret := w.passcode(t, passcode.EST, "tls-client", "*.devices.example.com")
-	w.csr(t, "csr", "unused.pem", "d1.devices.example.com")
+	secret := w.passcode(t, passcode.EST, "clients", "*.devices.example.test")
+	w.csr(t, "csr", "unused.pem", "d1.devices.example.test")
 
-	status, kind, body := w.curl(t, w.URL, "tls-client/serverkeygen", "-u", "device:"+secret.Reveal(), "-H", "Content-Type: application/pkcs10", "--data-binary", "@csr")
+	status, kind, body := w.curl(t, w.URL, "clients/serverkeygen", "-u", "device:"+secret.Reveal(), "-H", "Content-Type: application/pkcs10", "--data-binary", "@csr")
 
 	if status != "200" {
 		t.Fatalf("%s %s", status, body)
@@ -132,8 +132,8 @@ func TestOpenSSLReadsKeysMadeByEST(t *testing.T) {
 		t.Errorf("the key is not the certificate's:\n%s\n%s", key, of)
 	}
 
-	w.csr(t, "csr", "unused.pem", "d1.devices.example.com")
-	if status, _, body := w.curl(t, w.URL, "tls-client/simpleenroll", "-u", "device:"+secret.Reveal(), "--data-binary", "@csr"); status != "401" {
+	w.csr(t, "csr", "unused.pem", "d1.devices.example.test")
+	if status, _, body := w.curl(t, w.URL, "clients/simpleenroll", "-u", "device:"+secret.Reveal(), "--data-binary", "@csr"); status != "401" {
 		t.Errorf("the password a second time: %s %s", status, body)
 	}
 }
@@ -146,7 +146,7 @@ func TestEstclientEnrols(t *testing.T) {
 	w.run(t, "estclient", append([]string{"cacerts", "-out", "ca.pem"}, base...)...)
 	w.run(t, "estclient", append([]string{"csrattrs"}, base...)...)
 	w.run(t, "openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "key.pem")
-	w.run(t, "estclient", "csr", "-key", "key.pem", "-cn", "c.example.com", "-dnsnames", "c.example.com", "-out", "csr.pem")
+	w.run(t, "estclient", "csr", "-key", "key.pem", "-cn", "c.example.test", "-dnsnames", "c.example.test", "-out", "csr.pem")
 
 	w.run(t, "estclient", append([]string{"enroll", "-csr", "csr.pem", "-user", w.client, "-pass", w.secret.Reveal(), "-out", "cert.pem"}, base...)...)
 	first := w.certificate(t, "cert.pem")
@@ -162,12 +162,12 @@ func TestStrongswanEnrolsByEST(t *testing.T) {
 	w := start(t)
 	url := w.ESTURL() // it knows no labels
 	w.run(t, "openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "csr.der", "-outform", "DER",
-		"-subj", "/CN=s.example.com", "-addext", "subjectAltName=DNS:s.example.com")
-	secret := w.passcode(t, passcode.EST, "tls-server", "s.example.com")
+		"-subj", "/CN=s.example.test", "-addext", "subjectAltName=DNS:s.example.test")
+	secret := w.passcode(t, passcode.EST, "tls-server", "s.example.test")
 
 	first := w.output(t, "pki", "--est", "--url", url, "--in", "csr.der", "--cacert", w.root(), "--userpass", "s:"+secret.Reveal(), "--outform", "pem")
 	must(t, os.WriteFile(w.path("cert.pem"), []byte(first), 0o600))
-	if c := w.certificate(t, "cert.pem"); !slices.Equal(c.DNSNames, []string{"s.example.com"}) {
+	if c := w.certificate(t, "cert.pem"); !slices.Equal(c.DNSNames, []string{"s.example.test"}) {
 		t.Errorf("it is for %v", c.DNSNames)
 	}
 

@@ -5,6 +5,7 @@ package enrol
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/app/apptest"
 	"chatelaine.dev/internal/lifecycle/passcode"
+	"chatelaine.dev/internal/pki/profile"
 )
 
 func must(t testing.TB, err error) {
@@ -42,7 +44,26 @@ func start(t testing.TB) *world {
 	_, w.secret, err = w.Directory.AddCredential(t.Context(), apptest.System, who.ID, directory.NewCredential{Kind: directory.ClientSecret})
 	must(t, err)
 	w.client = who.ClientID
+	w.profile(t, "tls-client", "clients", nil)
 	return w
+}
+
+// profile makes a profile like another, with its doors for machines open.
+func (w *world) profile(t testing.TB, like, name string, edit func(*profile.Profile)) {
+	t.Helper()
+	p, err := w.Profiles.Get(like)
+	must(t, err)
+	p.Name, p.Doors = name, profile.Doors{
+		EST:  &profile.ESTDoor{Basic: true, MutualTLS: true, ServerKeygen: true, Names: []string{"*"}},
+		SCEP: &profile.SCEPDoor{Challenge: true, RenewByCertificate: true, Names: []string{"*"}},
+	}
+	if edit != nil {
+		edit(&p)
+	}
+	text, err := json.Marshal(p)
+	must(t, err)
+	_, err = w.Profiles.Create(t.Context(), apptest.System, text)
+	must(t, err)
 }
 
 // passcode makes a one-time password.

@@ -74,7 +74,7 @@ func TestClientThatComesBackGetsWhatWasApproved(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		w := New(t, db)
 		s, codes := open(w)
-		v, csr := visitor(t, w, codes, ApprovedProfile, "a.example.com"), csrFor(t, newKey(t), "a.example.com")
+		v, csr := visitor(t, w, codes, ApprovedProfile, "a.example.test"), csrFor(t, newKey(t), "a.example.test")
 
 		for range 2 {
 			got, err := s.Enroll(t.Context(), v, ApprovedProfile, csr)
@@ -99,7 +99,7 @@ func TestClientThatComesBackGetsWhatWasApproved(t *testing.T) {
 		must(t, err)
 		leaf, err := x509.ParseCertificate(got.Certificate)
 		must(t, err)
-		if leaf.DNSNames[0] != "a.example.com" || w.Issued(t) != 1 {
+		if leaf.DNSNames[0] != "a.example.test" || w.Issued(t) != 1 {
 			t.Errorf("it is for %v; %d issued", leaf.DNSNames, w.Issued(t))
 		}
 	})
@@ -108,7 +108,7 @@ func TestClientThatComesBackGetsWhatWasApproved(t *testing.T) {
 func TestClientOfADeniedRequestIsToldSoOnce(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	s, codes := open(w)
-	v, csr := visitor(t, w, codes, ApprovedProfile, "a.example.com"), csrFor(t, newKey(t), "a.example.com")
+	v, csr := visitor(t, w, codes, ApprovedProfile, "a.example.test"), csrFor(t, newKey(t), "a.example.test")
 	_, err := s.Enroll(t.Context(), v, ApprovedProfile, csr)
 	must(t, err)
 	waiting, err := w.Requests.List(t.Context(), w.Caller, enrollment.Query{State: enrollment.Pending, Limit: 10})
@@ -128,7 +128,7 @@ func TestServerMakesNoKeyThatNeedsAnApproval(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	s, codes := open(w)
 
-	_, err := s.ServerKeygen(t.Context(), visitor(t, w, codes, ApprovedProfile, "a.example.com"), ApprovedProfile, csrFor(t, newKey(t), "a.example.com"))
+	_, err := s.ServerKeygen(t.Context(), visitor(t, w, codes, ApprovedProfile, "a.example.test"), ApprovedProfile, csrFor(t, newKey(t), "a.example.test"))
 
 	if !fault.HasCode(err, "NotAtOnce") {
 		t.Errorf("got %v", err)
@@ -139,12 +139,12 @@ func TestCertificateThatExpiredRenewsNothing(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	s, codes := open(w)
 	key := newKey(t)
-	made, err := s.Enroll(t.Context(), visitor(t, w, codes, "tls-client", "a.example.com"), "tls-client", csrFor(t, key, "a.example.com"))
+	made, err := s.Enroll(t.Context(), visitor(t, w, codes, "tls-server", "a.example.test"), "tls-server", csrFor(t, key, "a.example.test"))
 	must(t, err)
 	leaf, err := x509.ParseCertificate(made.Certificate)
 	must(t, err)
 	mine := est.Visitor{Certificate: leaf}
-	if _, err := s.Reenroll(t.Context(), mine, "tls-client", csrFor(t, key, "a.example.com")); err != nil {
+	if _, err := s.Reenroll(t.Context(), mine, "tls-server", csrFor(t, key, "a.example.test")); err != nil {
 		t.Fatalf("while it is good: %v", err)
 	}
 
@@ -152,11 +152,11 @@ func TestCertificateThatExpiredRenewsNothing(t *testing.T) {
 
 	for name, do := range map[string]func() error{
 		"simplereenroll": func() error {
-			_, err := s.Reenroll(t.Context(), mine, "tls-client", csrFor(t, key, "a.example.com"))
+			_, err := s.Reenroll(t.Context(), mine, "tls-server", csrFor(t, key, "a.example.test"))
 			return err
 		},
 		"simpleenroll": func() error {
-			_, err := s.Enroll(t.Context(), mine, "tls-client", csrFor(t, key, "a.example.com"))
+			_, err := s.Enroll(t.Context(), mine, "tls-server", csrFor(t, key, "a.example.test"))
 			return err
 		},
 	} {
@@ -169,7 +169,7 @@ func TestCertificateThatExpiredRenewsNothing(t *testing.T) {
 func TestOneTimePasswordEnds(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	s, codes := open(w)
-	v := visitor(t, w, codes, "tls-server", "a.example.com")
+	v := visitor(t, w, codes, "tls-server", "a.example.test")
 	list, err := codes.List(t.Context(), w.Caller, "", 10)
 	must(t, err)
 	if len(list) != 1 || !list[0].Spent.IsZero() {
@@ -178,14 +178,14 @@ func TestOneTimePasswordEnds(t *testing.T) {
 
 	w.Advance(24 * time.Hour)
 
-	if _, err := s.Enroll(t.Context(), v, "tls-server", csrFor(t, newKey(t), "a.example.com")); !fault.HasCode(err, "InvalidPasscode") {
+	if _, err := s.Enroll(t.Context(), v, "tls-server", csrFor(t, newKey(t), "a.example.test")); !fault.HasCode(err, "InvalidPasscode") {
 		t.Errorf("expired: %v", err)
 	}
-	v = visitor(t, w, codes, "tls-server", "a.example.com")
+	v = visitor(t, w, codes, "tls-server", "a.example.test")
 	list, err = codes.List(t.Context(), w.Caller, "", 10)
 	must(t, err)
 	must(t, codes.Delete(t.Context(), w.Caller, list[0].ID))
-	if _, err := s.Enroll(t.Context(), v, "tls-server", csrFor(t, newKey(t), "a.example.com")); !fault.HasCode(err, "InvalidPasscode") {
+	if _, err := s.Enroll(t.Context(), v, "tls-server", csrFor(t, newKey(t), "a.example.test")); !fault.HasCode(err, "InvalidPasscode") {
 		t.Errorf("taken back: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ func TestShapesThatGiveAPowerAreRefusedWhenTheyAreWritten(t *testing.T) {
 		`{"noRevocation":true}`, `{"subject":{"CN":{"fixed":["a"]}}}`, `{"subject":{"C":{"fixed":["Germany"]}}}`, `{"subject":{"O":{"pattern":"("}}}`,
 		`{"subject":{"O":{"fixed":["A"],"pattern":"A"}}}`, `{"approval":true,"subject":{"O":{"pattern":"[A-Z]+"}}}`,
 		`{"names":{"commonName":"first","min":1,"max":10,"dns":true,"patterns":[")("]}}`, `{"names":{"commonName":"first","min":1,"max":10,"dns":true,"allowed":["*.*.a"]}}`,
-		`{"names":{"commonName":"first","min":1,"max":10,"dns":true,"fixed":{"dns":["under_score.example"]}}}`, `{"doors":{"scep":{}}}`,
+		`{"names":{"commonName":"first","min":1,"max":10,"dns":true,"fixed":{"dns":["under_score.example"]}}}`, `{"doors":{"scep":{"challenge":false,"renewByCertificate":false}}}`,
 	} {
 		if _, err := shape(t, "tls-server", change); err == nil {
 			t.Errorf("%s was accepted", change)
