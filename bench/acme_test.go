@@ -100,7 +100,7 @@ func BenchmarkACME(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	machine := &http.Server{Handler: shown} //nolint:gosec // G112: of a benchmark
+	machine := &http.Server{Handler: shown}
 	go func() { _ = machine.Serve(l) }()
 	b.Cleanup(func() { _ = machine.Close() })
 	s := start(b, "acme", b.TempDir(), fmt.Sprintf("%s_PORT=%d", role, l.Addr().(*net.TCPAddr).Port))

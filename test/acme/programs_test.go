@@ -117,7 +117,7 @@ func TestLegoGetsRenewsAndRevokes(t *testing.T) {
 
 	lego("--http", "--http.webroot", w.web, "-d", "www.example.com", "-d", "example.com", "run")
 	first := w.trusted(t, read(t, home+"/certificates/www.example.com.crt"), "example.com")
-	lego("--http", "--http.webroot", w.web, "-d", "www.example.com", "-d", "example.com", "renew", "--days", "1000")
+	lego("--http", "--http.webroot", w.web, "-d", "www.example.com", "-d", "example.com", "renew", "--days", "1000", "--no-random-sleep")
 	second := w.trusted(t, read(t, home+"/certificates/www.example.com.crt"), "example.com")
 	if first.SerialNumber.Cmp(second.SerialNumber) == 0 {
 		t.Error("the renewed certificate is the old one")

@@ -264,7 +264,7 @@ func (s shape) config(t *testing.T) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: s.max, NextProtos: s.protocols, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}} //nolint:gosec // G402: old versions are what is tried
+	return &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: s.max, NextProtos: s.protocols, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
 // Let's Encrypt took handshakes of TLS below 1.2 and an old OID (2022).
@@ -312,7 +312,7 @@ func TestTLSChallengeTakesTheRightCertificateAlone(t *testing.T) {
 	} {
 		s := right()
 		c.change(&s)
-		l, err := tls.Listen("tcp", "127.0.0.1:0", s.config(t)) //nolint:noctx // it ends with the test
+		l, err := tls.Listen("tcp", "127.0.0.1:0", s.config(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +350,7 @@ func TestAddressesAreAskedForByTheirReverseNames(t *testing.T) {
 			asked = h.ServerName
 			return &made, nil
 		}
-		l, err := tls.Listen("tcp", "127.0.0.1:0", config) //nolint:noctx // it ends with the test
+		l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 		if err != nil {
 			t.Fatal(err)
 		}
