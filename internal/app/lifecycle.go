@@ -17,6 +17,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/lifecycle/policy"
 	"chatelaine.dev/internal/lifecycle/renewal"
+	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/lifecycledb"
 	"chatelaine.dev/internal/storage/pkidb"
@@ -122,7 +123,9 @@ func (a *App) openInventory(ctx context.Context, f *lifecycleFloor) error {
 	}
 	var roots [][]byte
 	for _, x := range own {
-		if x.Parent == "" {
+		if above := x.Outside(); len(above) > 0 {
+			roots = append(roots, above[len(above)-1])
+		} else if x.Parent == "" && x.State != authority.Pending {
 			roots = append(roots, x.Certificate)
 		}
 	}

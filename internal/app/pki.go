@@ -106,7 +106,7 @@ func (a *App) openACME(ctx context.Context) error {
 	servers, err := acme.Open(ctx, acme.Config{
 		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.Profiles,
 		Road: acme.Road{Requests: a.Requests}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
-		Chains: &acme.Chains{Certificates: a.authorityCertificates, Now: a.now},
+		Chains: &acme.Chains{Certificates: a.Authorities.Public, Now: a.now},
 		Permit: func(networks []netip.Prefix) func(netip.Addr, bool) error { return reach{networks}.permit },
 		Dial: func(permit func(netip.Addr, bool) error, r *net.Resolver) func(context.Context, string, string) (net.Conn, error) {
 			return dialer{permit: permit, resolver: r}.DialContext
@@ -115,16 +115,6 @@ func (a *App) openACME(ctx context.Context) error {
 	})
 	a.ACME = &servers
 	return err
-}
-
-// authorityCertificates are those of all our authorities.
-func (a *App) authorityCertificates(ctx context.Context) ([][]byte, error) {
-	list, err := a.Authorities.List(ctx, access.System("acme"), "", 1000)
-	var certificates [][]byte
-	for _, x := range list {
-		certificates = append(certificates, x.Certificate)
-	}
-	return certificates, err
 }
 
 // named seals values that have a name alone.

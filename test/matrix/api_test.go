@@ -14,9 +14,11 @@ import (
 // bodies has, for each operation of the API that takes one, a body that it accepts, so
 // that the answer depends on the role alone. An operation without one fails the test.
 var bodies = map[string]string{
-	"createApplication":   `{"name":"a"}`,
-	"assignRole":          `{"principal":"00000000-0000-4000-8000-000000000000","role":"Auditor","scope":"/"}`,
-	"revokeIssued":        `{}`,
+	"createApplication": `{"name":"a"}`,
+	"assignRole":        `{"principal":"00000000-0000-4000-8000-000000000000","role":"Auditor","scope":"/"}`,
+	"revokeIssued":      `{}`,
+	"createAuthority":   `{"id":"issuing","commonName":"a","validityDays":1}`, "setAuthorityIssuing": `{"issuing":true}`,
+	"importAuthorityCertificate": `{"certificates":"none"}`, "crossSignAuthority": `{"issuer":"nobody"}`, "succeedAuthority": `{"id":"nobody","existing":true}`,
 	"createCampaign":      `{"name":"a","targets":["nothing.invalid"]}`,
 	"updateCampaign":      `{"name":"a","targets":["nothing.invalid"],"revision":1}`,
 	"adoptCertificate":    `{"keep":{"vault":"default","name":"a"},"profile":"tls-server"}`,

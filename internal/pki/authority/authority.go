@@ -4,6 +4,7 @@ package authority
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"chatelaine.dev/internal/pki/profile"
@@ -39,6 +40,19 @@ type Authority struct {
 	CreatedAt   time.Time
 }
 
+// Outside returns the certificates of Above one by one.
+func (a Authority) Outside() [][]byte {
+	list, err := x509.ParseCertificates(a.Above)
+	if err != nil {
+		return nil // they were parsed before they were kept
+	}
+	out := make([][]byte, len(list))
+	for i, c := range list {
+		out[i] = c.Raw
+	}
+	return out
+}
+
 // Cross is a further certificate for the name and the key of an authority: another way up.
 type Cross struct {
 	Authority   string // whom it certifies
@@ -61,6 +75,12 @@ type Spec struct {
 	Key          keystore.Spec
 	Validity     time.Duration
 	Limits
+}
+
+// Origin says who certifies a new authority: itself, when it is empty.
+type Origin struct {
+	Parent   string // id of an authority of ours
+	External bool   // a CA of somebody else, later
 }
 
 // Limits are what those below an authority may do.

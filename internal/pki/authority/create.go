@@ -26,6 +26,19 @@ const (
 	maxText     = 64        // ub-common-name and ub-organization-name, RFC 5280 appendix A.1
 )
 
+// Make makes an authority as Create, CreateIntermediate or CreatePending does.
+func (s *Service) Make(ctx context.Context, c access.Caller, o Origin, spec Spec) (Authority, error) {
+	switch {
+	case o.External && o.Parent != "":
+		return Authority{}, fault.New(fault.Invalid, "UnknownAuthority", "an authority is certified either from outside or by authority %.64q", o.Parent)
+	case o.External:
+		return s.CreatePending(ctx, c, spec)
+	case o.Parent != "":
+		return s.CreateIntermediate(ctx, c, o.Parent, spec)
+	}
+	return s.Create(ctx, c, spec)
+}
+
 // Create makes a root: a key and a certificate that signs itself. fault.Conflict when the
 // id exists, fault.Invalid when the Spec cannot be.
 func (s *Service) Create(ctx context.Context, c access.Caller, spec Spec) (Authority, error) {

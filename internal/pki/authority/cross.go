@@ -159,3 +159,38 @@ func (s *Service) Alternates(ctx context.Context, id string) ([][][]byte, error)
 	}
 	return ways, nil
 }
+
+// Public returns every certificate of our authorities and of those above them in DER,
+// other than revoked ones: what ways up are found among.
+func (s *Service) Public(ctx context.Context) ([][]byte, error) {
+	var out [][]byte
+	for after := ""; ; {
+		list, err := s.d.Store.Authorities(ctx, after, publicPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list {
+			after = a.ID
+			if a.State == Pending {
+				continue
+			}
+			if a.State != Revoked {
+				out = append(append(out, a.Certificate), a.Outside()...)
+			}
+			crosses, err := s.d.Store.Crosses(ctx, a.ID)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range crosses {
+				if !x.Revoked {
+					out = append(append(out, x.Certificate), Authority{Above: x.Above}.Outside()...)
+				}
+			}
+		}
+		if len(list) < publicPage {
+			return out, nil
+		}
+	}
+}
+
+const publicPage = 200

@@ -30,7 +30,7 @@ func (s *Service) CreatePending(ctx context.Context, c access.Caller, spec Spec)
 	if err := spec.keyed(); err != nil {
 		return Authority{}, err
 	}
-	if spec.PathLength != nil || spec.Permitted.Count()+spec.Excluded.Count() > 0 || spec.Validity != 0 {
+	if !spec.none() || spec.Validity != 0 {
 		return Authority{}, fault.New(fault.Invalid, "BadConstraint", "the CA that certifies the authority decides its validity and limits; agree on them with whoever runs it")
 	}
 	if err := s.fresh(ctx, spec.ID); err != nil {

@@ -15,6 +15,10 @@ const (
 	maxBase        = 253 // RFC 1035 section 2.3.4
 )
 
+func (l Limits) none() bool {
+	return l.PathLength == nil && l.Permitted.Count()+l.Excluded.Count() == 0
+}
+
 // apply writes the limits into a certificate of an authority. root says what no path
 // length means.
 func (l Limits) apply(t *x509.Certificate, root bool) error {

@@ -41,7 +41,8 @@ func (s *Service) Succeed(ctx context.Context, c access.Caller, id string, spec 
 	})
 }
 
-// Follow has an authority that exists issue in the place of another one, as Succeed does.
+// Follow has an authority that exists issue in the place of another one, as Succeed does,
+// and returns it.
 func (s *Service) Follow(ctx context.Context, c access.Caller, id, successor string) (Authority, error) {
 	for _, at := range []string{id, successor} {
 		if err := s.may(ctx, c, WriteAuthorities, at, "AuthoritySucceed"); err != nil {
@@ -63,7 +64,7 @@ func (s *Service) Follow(ctx context.Context, c access.Caller, id, successor str
 	if err != nil {
 		return Authority{}, err
 	}
-	return s.d.Store.Authority(ctx, id)
+	return next, nil
 }
 
 // supersede is part of a transaction.
@@ -110,6 +111,26 @@ func (s *Spec) inherit(own *x509.Certificate) error {
 		}
 	}
 	return nil
+}
+
+// Replace is Succeed or, when the successor exists, Follow, which takes an id alone. It
+// returns the successor.
+func (s *Service) Replace(ctx context.Context, c access.Caller, id string, spec Spec, exists bool) (Authority, error) {
+	if !exists {
+		return s.Succeed(ctx, c, id, spec)
+	}
+	if spec.CommonName != "" || spec.Organization != "" || spec.Key != (keystore.Spec{}) || spec.Validity != 0 || !spec.none() {
+		return Authority{}, fault.New(fault.Invalid, "BadRequest", "authority %.64q exists; name it by its id alone", spec.ID)
+	}
+	return s.Follow(ctx, c, id, spec.ID)
+}
+
+// SetIssuing is Enable or Disable.
+func (s *Service) SetIssuing(ctx context.Context, c access.Caller, id string, issuing bool) (Authority, error) {
+	if issuing {
+		return s.Enable(ctx, c, id)
+	}
+	return s.Disable(ctx, c, id)
 }
 
 // Disable ends the issuing of an authority, which keeps signing its CRLs.

@@ -18,18 +18,24 @@ type authorityModel struct {
 	Subject     string    `json:"subject"`
 	Serial      string    `json:"serial"`
 	SHA256      string    `json:"sha256"`
-	NotBefore   time.Time `json:"notBefore"`
-	NotAfter    time.Time `json:"notAfter"`
+	NotBefore   time.Time `json:"notBefore,omitzero"`
+	NotAfter    time.Time `json:"notAfter,omitzero"`
 	Keystore    string    `json:"keystore" doc:"what protects the key"`
-	State       string    `json:"state" enum:"active,revoked"`
-	Certificate string    `json:"certificate" doc:"PEM"`
+	State       string    `json:"state" enum:"pending,active,disabled,superseded,revoked"`
+	Successor   string    `json:"successor,omitempty" doc:"the authority that issues in its place"`
+	Certificate string    `json:"certificate,omitempty" doc:"PEM; none while it is pending"`
+	Above       string    `json:"above,omitempty" doc:"PEM: the certificates over one that was certified from outside, the root last"`
 }
 
 func modelOfAuthority(x authority.Authority) authorityModel {
-	return authorityModel{
+	m := authorityModel{
 		ID: x.ID, Parent: x.Parent, Subject: x.Subject, Serial: x.Serial, SHA256: x.SHA256, NotBefore: x.NotBefore, NotAfter: x.NotAfter,
-		Keystore: x.Keystore, State: string(x.State), Certificate: pemOf(x.Certificate),
+		Keystore: x.Keystore, State: string(x.State), Successor: x.Successor, Above: pemOf(x.Outside()...),
 	}
+	if len(x.Certificate) > 0 {
+		m.Certificate = pemOf(x.Certificate)
+	}
+	return m
 }
 
 func pemOf(ders ...[]byte) string {
@@ -46,6 +52,7 @@ func (a *door) authorityOperations() {
 		action: authority.ReadAuthorities, scope: "/"}, a.listAuthorities)
 	register(a, tag, operation{id: "getAuthority", method: http.MethodGet, path: "/authorities/{authority}", summary: "Get an authority",
 		action: authority.ReadAuthorities, scope: "/authorities/{authority}"}, a.getAuthority)
+	a.authorityChanges()
 }
 
 func (a *door) listAuthorities(ctx context.Context, c access.Caller, in *Paging) (*page[authorityModel], error) {

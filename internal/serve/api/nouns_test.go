@@ -5,8 +5,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/url"
 	"slices"
@@ -254,5 +256,98 @@ func TestTrailIsReadInPagesAndVerified(t *testing.T) {
 			t.Errorf("%+v", report)
 		}
 		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", "GET /audit", nil)
+	})
+}
+
+func TestAnAuthorityIsMadeConstrainedCrossSignedAndSucceeded(t *testing.T) {
+	each(t, func(t *testing.T, c *client) {
+		var a struct{ ID, Parent, State, Successor, Certificate string }
+		c.want(t, http.StatusCreated, "POST /authorities", map[string]any{"id": "pq", "commonName": "Post-quantum root", "key": "ML-DSA-65", "validityDays": 3650}, &a)
+		if a.ID != "pq" || a.State != "active" || a.Parent != "" {
+			t.Errorf("%+v", a)
+		}
+		c.want(t, http.StatusCreated, "POST /authorities", map[string]any{
+			"id": "shops", "parent": "root", "commonName": "Shops CA", "key": "Ed25519", "validityDays": 365, "permitted": map[string]any{"dns": []string{"shops.example.com"}},
+		}, &a)
+		block, _ := pem.Decode([]byte(a.Certificate))
+		if cert, err := x509.ParseCertificate(block.Bytes); err != nil || !slices.Equal(cert.PermittedDNSDomains, []string{"shops.example.com"}) || cert.PublicKeyAlgorithm != x509.Ed25519 {
+			t.Errorf("%v, %v", a, err)
+		}
+		c.refused(t, 409, "AuthorityExists", "POST /authorities", map[string]any{"id": "shops", "commonName": "a", "validityDays": 365})
+		c.refused(t, 422, "PathTooLong", "POST /authorities", map[string]any{"id": "below", "parent": "shops", "commonName": "a", "validityDays": 30})
+		c.refused(t, 422, "BadConstraint", "POST /authorities", map[string]any{"id": "below", "parent": "root", "commonName": "a", "validityDays": 30, "excluded": map[string]any{"ip": []string{"10.0.0.1/8"}}})
+		c.as(t, "Operator").refused(t, 403, "ForbiddenByRbac", "POST /authorities", map[string]any{"id": "other", "commonName": "a", "validityDays": 30})
+
+		var x struct{ Issuer, Certificate string }
+		c.want(t, http.StatusCreated, "POST /authorities/shops/cross-certificates", map[string]any{"issuer": "pq"}, &x)
+		var l list[struct{ Issuer string }]
+		c.want(t, http.StatusOK, "GET /authorities/shops/cross-certificates", nil, &l)
+		if x.Issuer != "pq" || len(l.Items) != 1 || l.Items[0].Issuer != "pq" {
+			t.Errorf("%+v, %+v", x, l)
+		}
+
+		c.want(t, http.StatusCreated, "POST /authorities/issuing/successor", map[string]any{"id": "issuing-2", "commonName": "Issuing 2", "validityDays": 365}, &a)
+		var made issued
+		c.want(t, http.StatusCreated, "POST /profiles/tls-server/certificates", map[string]any{"csr": csr(t, "shop.example.com")}, &made)
+		if a.ID != "issuing-2" || made.Authority != "issuing-2" {
+			t.Errorf("%+v, issued by %s", a, made.Authority)
+		}
+		c.want(t, http.StatusOK, "GET /authorities/issuing", nil, &a)
+		if a.State != "superseded" || a.Successor != "issuing-2" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestAnAuthorityIsCertifiedFromOutside(t *testing.T) {
+	each(t, func(t *testing.T, c *client) {
+		var a struct{ ID, State, Above string }
+		c.want(t, http.StatusCreated, "POST /authorities", map[string]any{"id": "bought", "external": true, "commonName": "Bought CA"}, &a)
+		if a.State != "pending" {
+			t.Errorf("%+v", a)
+		}
+		var r struct{ CSR string }
+		c.want(t, http.StatusOK, "GET /authorities/bought/csr", nil, &r)
+		block, _ := pem.Decode([]byte(r.CSR))
+		request, err := x509.ParseCertificateRequest(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Seller"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+			BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		}
+		rootDER, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub := *root
+		sub.SerialNumber, sub.Subject = big.NewInt(2), request.Subject
+		if root, err = x509.ParseCertificate(rootDER); err != nil {
+			t.Fatal(err)
+		}
+		subDER, err := x509.CreateCertificate(rand.Reader, &sub, root, request.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := func(ders ...[]byte) (out string) {
+			for _, der := range ders {
+				out += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+			}
+			return out
+		}
+		c.refused(t, 422, "BadChain", "POST /authorities/bought/import", map[string]any{"certificates": text(subDER)})
+		c.want(t, http.StatusOK, "POST /authorities/bought/import", map[string]any{"certificates": text(subDER, rootDER)}, &a)
+		if a.State != "active" || a.Above != text(rootDER) {
+			t.Errorf("%+v", a)
+		}
+		c.want(t, http.StatusOK, "PATCH /authorities/bought", map[string]any{"issuing": false}, &a)
+		if a.State != "disabled" {
+			t.Errorf("%+v", a)
+		}
 	})
 }
