@@ -177,8 +177,10 @@ func furnish(ctx context.Context, a *app.App) (g greeting, err error) {
 	if err != nil {
 		return g, err
 	}
-	if _, err := a.Directory.Assign(ctx, apptest.System, who.ID, "Key Vault Administrator", "/"); err != nil {
-		return g, err
+	for _, role := range []string{"Key Vault Administrator", "Operator"} {
+		if _, err := a.Directory.Assign(ctx, apptest.System, who.ID, role, "/"); err != nil {
+			return g, err
+		}
 	}
 	_, secret, err := a.Directory.AddCredential(ctx, apptest.System, who.ID, directory.NewCredential{Kind: directory.ClientSecret})
 	if err != nil {

@@ -233,7 +233,7 @@ func send(c *http.Client, r *http.Request) error {
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated {
 		return fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, res.Status)
 	}
 	return nil

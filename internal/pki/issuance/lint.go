@@ -4,27 +4,43 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	zx509 "github.com/zmap/zcrypto/x509"
-	"github.com/zmap/zlint/v3"
+	_ "github.com/zmap/zlint/v3" // registers its lints
 	"github.com/zmap/zlint/v3/lint"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/profile"
 )
 
 // Linter looks for what the standards forbid. Rules that bind only publicly trusted
 // authorities are left out unless a profile claims them.
-type Linter struct{ basic lint.Registry }
+type Linter struct {
+	mu   sync.Mutex
+	sets map[string]*rules // by the standards, joined
+}
+
+// rules are the lints of one set of standards.
+type rules struct {
+	lints  []*lint.CertificateLint
+	config lint.Configuration
+}
 
 // basics are the lint sources that every certificate must pass.
 func basics() lint.SourceList {
 	return lint.SourceList{lint.RFC3279, lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC6960, lint.RFC6962, lint.RFC8813, lint.Community}
 }
 
+// besides are lints that say nothing about a certificate of ours. That of a compromised
+// authority compares with one name and key, which are not ours, and takes milliseconds.
+func besides() []string { return []string{"e_cert_issued_by_compromised_emudhra_ca"} }
+
 // NewLinter makes a Linter.
 func NewLinter() (*Linter, error) {
-	r, err := registry(nil)
-	return &Linter{basic: r}, err
+	l := &Linter{sets: map[string]*rules{}}
+	_, err := l.rules(nil)
+	return l, err
 }
 
 func registry(standards []string) (lint.Registry, error) {
@@ -36,35 +52,73 @@ func registry(standards []string) (lint.Registry, error) {
 		}
 		sources = append(sources, list...)
 	}
-	return lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: sources})
+	return lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: sources, ExcludeNames: besides()})
+}
+
+// rules returns the lints of some standards. There are few sets, for profiles name them.
+func (l *Linter) rules(standards []string) (*rules, error) {
+	key := strings.Join(standards, " ")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r, ok := l.sets[key]; ok {
+		return r, nil
+	}
+	from, err := registry(standards)
+	if err != nil {
+		return nil, err
+	}
+	r := &rules{lints: from.CertificateLints().Lints(), config: from.GetConfiguration()}
+	l.sets[key] = r
+	return r, nil
+}
+
+// CheckStandards refuses a profile that claims a standard that no lint checks.
+func CheckStandards(p profile.Profile) error {
+	_, err := registry(p.Standards)
+	return err
+}
+
+// Broken is a rule that a certificate breaks.
+type Broken struct {
+	Rule   string // of zlint, or "own_…"
+	Detail string
 }
 
 // Check lints a certificate in DER. fault.Invalid names the rules that it breaks.
-func (l *Linter) Check(der []byte, standards []string) (err error) {
+func (l *Linter) Check(der []byte, standards []string) error {
+	broken, err := l.Find(der, standards)
+	if err != nil || len(broken) == 0 {
+		return err
+	}
+	text := make([]string, len(broken))
+	for i, b := range broken {
+		text[i] = strings.TrimSpace(b.Rule + " " + b.Detail)
+	}
+	return fault.New(fault.Invalid, "LintRefused", "the certificate would break these rules of the standards; change the request or the profile: %s", strings.Join(text, "; "))
+}
+
+// Find lints a certificate in DER and returns the rules that it breaks, by name.
+// fault.Invalid when it cannot be read.
+func (l *Linter) Find(der []byte, standards []string) (broken []Broken, err error) {
 	defer func() { // the lints read what a caller chose
 		if p := recover(); p != nil {
 			err = fmt.Errorf("lint: panic: %v", p)
 		}
 	}()
-	rules := l.basic
-	if len(standards) > 0 {
-		if rules, err = registry(standards); err != nil {
-			return err
-		}
+	r, err := l.rules(standards)
+	if err != nil {
+		return nil, err
 	}
 	cert, err := zx509.ParseCertificate(der)
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "LintRefused", "the certificate would not be readable everywhere")
+		return nil, fault.Wrap(err, fault.Invalid, "LintRefused", "the certificate would not be readable everywhere")
 	}
-	var broken []string
-	for name, r := range zlint.LintCertificateEx(cert, rules).Results {
-		if r.Status == lint.Error || r.Status == lint.Fatal {
-			broken = append(broken, strings.TrimSpace(name+" "+r.Details))
+	for _, x := range r.lints {
+		if found := x.Execute(cert, r.config); found.Status == lint.Error || found.Status == lint.Fatal {
+			broken = append(broken, Broken{x.Name, found.Details})
 		}
 	}
-	if len(broken) == 0 {
-		return nil
-	}
-	slices.Sort(broken)
-	return fault.New(fault.Invalid, "LintRefused", "the certificate would break these rules of the standards; change the request or the profile: %s", strings.Join(broken, "; "))
+	broken = append(broken, ownRules(cert)...)
+	slices.SortFunc(broken, func(a, b Broken) int { return strings.Compare(a.Rule, b.Rule) })
+	return broken, nil
 }

@@ -66,12 +66,6 @@ func New(d Deps) (*Service, error) {
 	return &Service{d: d}, nil
 }
 
-// CheckStandards refuses a profile that claims a standard that no lint checks.
-func CheckStandards(p profile.Profile) error {
-	_, err := registry(p.Standards)
-	return err
-}
-
 // Request asks for one certificate.
 type Request struct {
 	// ID makes the call idempotent when it is set: a second call with the same ID and key
