@@ -23,6 +23,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/policy"
 	"chatelaine.dev/internal/lifecycle/renewal"
+	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -124,6 +125,8 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.HSMBackups.HandleRun)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
 	job.Handle(a.jobs, a.ACME.HandlePrune)
+	job.Handle(a.jobs, a.handleReview)
+	job.Handle(a.jobs, a.Reviews.Scheduled)
 	job.Handle(a.jobs, a.Requests.HandleRun)
 	job.Handle(a.jobs, a.Requests.HandleSweep)
 	job.Handle(a.jobs, a.Deployments.HandleRun)
@@ -141,6 +144,7 @@ func (a *App) work(ctx context.Context) error {
 		revocation.RebuildArgs{}: time.Minute,
 		policy.EvaluateArgs{}:    day,
 		acme.PruneArgs{}:         time.Hour,
+		review.Schedule{}:        day,
 		enrollment.SweepArgs{}:   time.Minute,
 		deployment.SweepArgs{}:   time.Minute,
 		renewal.TickArgs{}:       time.Minute,

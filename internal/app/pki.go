@@ -8,9 +8,11 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/app/acme"
+	"chatelaine.dev/internal/job"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/vault/keystore"
@@ -23,6 +25,7 @@ type pkiFloor struct {
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
 	Profiles    *catalog.Service
+	Reviews     *review.Service
 	hosts       *hosts
 	signers     *hosts // of statements
 	ACME        *acme.Servers
@@ -75,6 +78,13 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 		Store: store, Certificates: store, Authorities: f.Authorities, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
 		Guard: a.Directory, Now: a.now, Log: a.log,
 	})
+	f.Reviews = review.New(review.Deps{
+		Store: store, Certificates: store, Profiles: f.Profiles, Linter: linter, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
+		Enqueue: func(ctx context.Context, w review.Work) error {
+			return a.jobs.Enqueue(ctx, w, job.Options{Attempts: 8})
+		},
+		Guard: a.Directory, Now: a.now, Log: a.log,
+	})
 	spec := keystore.Spec{Type: keystore.EC, Curve: "P-256"}
 	_, err = f.Authorities.Establish(ctx, access.System("bootstrap"),
 		authority.Spec{ID: rootAuthority, CommonName: "Chatelaine Root " + a.cfg.Domain, Key: spec, Validity: 20 * 365 * day},
@@ -114,6 +124,15 @@ func (a *App) openACME(ctx context.Context) error {
 		Audit: a.trail, Guard: a.Directory, Now: a.now, Log: a.log,
 	})
 	a.ACME = &servers
+	return err
+}
+
+// handleReview does an issuance audit, and gives it up with the last try.
+func (a *App) handleReview(ctx context.Context, w review.Work) error {
+	err := a.Reviews.Handle(ctx, w)
+	if err != nil && job.LastTry(ctx) {
+		return a.Reviews.Fail(context.WithoutCancel(ctx), w, err)
+	}
 	return err
 }
 

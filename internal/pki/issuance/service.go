@@ -250,7 +250,7 @@ func (s *Service) List(ctx context.Context, c access.Caller, f Filter, after str
 	if err := s.mayRead(ctx, c, f.Authority, "CertificateList"); err != nil {
 		return nil, "", err
 	}
-	cursor, err := parseCursor(after)
+	cursor, err := ParseCursor(after)
 	if err != nil {
 		return nil, "", err
 	}
@@ -263,10 +263,19 @@ func (s *Service) List(ctx context.Context, c access.Caller, f Filter, after str
 		return list, "", err
 	}
 	last := list[limit-1]
-	return list[:limit], strconv.FormatInt(last.CreatedAt.UnixMicro(), 10) + "." + last.Serial, nil
+	return list[:limit], Cursor{CreatedAt: last.CreatedAt, Serial: last.Serial}.String(), nil
 }
 
-func parseCursor(token string) (Cursor, error) {
+// String is the cursor as a token; empty for the beginning.
+func (c Cursor) String() string {
+	if c == (Cursor{}) {
+		return ""
+	}
+	return strconv.FormatInt(c.CreatedAt.UnixMicro(), 10) + "." + c.Serial
+}
+
+// ParseCursor reads what String writes.
+func ParseCursor(token string) (Cursor, error) {
 	if token == "" {
 		return Cursor{}, nil
 	}

@@ -30,6 +30,7 @@ import (
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/serve/web"
 	"chatelaine.dev/internal/vault"
@@ -61,6 +62,7 @@ type Deps struct {
 	Authorities  *authority.Service
 	Issuance     *issuance.Service
 	Profiles     *catalog.Service
+	Reviews      *review.Service
 	Revocation   *revocation.Service
 	Inventory    *inventory.Service
 	Discovery    *discovery.Service
@@ -117,6 +119,7 @@ func (a *door) register() {
 		{a.Authorities != nil, a.authorityOperations},
 		{a.Issuance != nil, a.issuanceOperations},
 		{a.Profiles != nil, a.profileOperations},
+		{a.Reviews != nil, a.issuanceAuditOperations},
 		{a.Revocation != nil, a.revocationOperations},
 		{a.Directory != nil, a.accessOperations},
 		{a.Sessions != nil, a.linkOperations},
