@@ -12,7 +12,9 @@ import (
 )
 
 func authorityCommand() *cobra.Command {
-	c := group("authority", "Authorities: the CAs of your own", authorityGroup, authorityListCommand(), authorityChainCommand(), authorityCertificatesCommand())
+	c := group("authority", "Authorities: the CAs of your own", authorityGroup, authorityListCommand(), authorityShowCommand(), authorityChainCommand(),
+		authorityCertificatesCommand(), authorityCreateCommand(), authorityRequestCommand(), authorityImportCommand(), authorityCrossCommand(), authorityCrossesCommand(),
+		authoritySucceedCommand(), authorityDisableCommand(), authorityEnableCommand(), authorityOfflineCommand())
 	c.Aliases = []string{"authorities", "ca"}
 	return c
 }
@@ -25,7 +27,10 @@ type authority struct {
 	NotAfter    time.Time `json:"notAfter"`
 	Keystore    string    `json:"keystore"`
 	State       string    `json:"state"`
+	Successor   string    `json:"successor"`
+	SHA256      string    `json:"sha256"`
 	Certificate string    `json:"certificate"`
+	Above       string    `json:"above"`
 }
 
 type authorityListOptions struct {
@@ -41,15 +46,23 @@ func authorityListCommand() *cobra.Command {
 }
 
 func runAuthorityList(ctx context.Context, o authorityListOptions) error {
-	now := time.Now()
-	return list(ctx, o.remote, o.listing, "GET /authorities", nil, []terminal.Column[authority]{
+	return list(ctx, o.remote, o.listing, "GET /authorities", nil, authorityColumns(time.Now()))
+}
+
+func authorityColumns(now time.Time) []terminal.Column[authority] {
+	return []terminal.Column[authority]{
 		{Name: "id", Of: func(a authority) string { return a.ID }},
 		{Name: "below", Of: func(a authority) string { return a.Parent }},
 		{Name: "subject", Of: func(a authority) string { return a.Subject }},
-		{Name: "expires", Of: func(a authority) string { return terminal.Day(now, a.NotAfter) }},
+		{Name: "expires", Of: func(a authority) string {
+			if a.NotAfter.IsZero() {
+				return ""
+			}
+			return terminal.Day(now, a.NotAfter)
+		}},
 		{Name: "key in", Of: func(a authority) string { return a.Keystore }},
 		{Name: "state", Of: func(a authority) string { return a.State }},
-	})
+	}
 }
 
 type authorityOptions struct {
@@ -81,7 +94,7 @@ func runAuthorityChain(ctx context.Context, o authorityOptions) error {
 		return o.WriteJSON(chain)
 	}
 	for _, a := range chain {
-		fmt.Fprint(o.Out, a.Value.Certificate)
+		fmt.Fprint(o.Out, a.Value.Certificate, a.Value.Above)
 	}
 	return nil
 }

@@ -83,7 +83,8 @@ func lockKey(text []byte, phrase string) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(text)
-	return locked.Bytes(), errors.Join(err, w.Close(), a.Close())
+	err = errors.Join(err, w.Close(), a.Close()) // which write the end
+	return locked.Bytes(), err
 }
 
 // readKeys reads a key file, and asks for its passphrase if it is encrypted.
@@ -92,35 +93,43 @@ func readKeys(errOut io.Writer, name, passphraseFile string) ([]age.Identity, er
 	if err != nil {
 		return nil, err
 	}
-	var locked io.Reader
-	switch {
-	case bytes.HasPrefix(text, []byte(armor.Header)):
-		locked = armor.NewReader(bytes.NewReader(text))
-	case bytes.HasPrefix(text, []byte("age-encryption.org/")):
-		locked = bytes.NewReader(text)
-	}
-	if locked != nil {
-		phrase, err := readPassphrase(errOut, passphraseFile, false)
-		if err != nil {
-			return nil, err
-		}
-		id, err := age.NewScryptIdentity(phrase)
-		if err != nil {
-			return nil, err
-		}
-		plain, err := age.Decrypt(locked, id)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if text, err = io.ReadAll(io.LimitReader(plain, maxInput)); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if text, err = unlock(errOut, text, name, passphraseFile); err != nil {
+		return nil, err
 	}
 	ids, err := age.ParseIdentities(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s is no file of age's private keys", name) // the error may quote one
 	}
 	return ids, nil
+}
+
+// unlock opens what lockKey encrypted, and asks for the passphrase; other text stays as it is.
+func unlock(errOut io.Writer, text []byte, name, passphraseFile string) ([]byte, error) {
+	var locked io.Reader
+	switch {
+	case bytes.HasPrefix(text, []byte(armor.Header)):
+		locked = armor.NewReader(bytes.NewReader(text))
+	case bytes.HasPrefix(text, []byte("age-encryption.org/")):
+		locked = bytes.NewReader(text)
+	default:
+		return text, nil
+	}
+	phrase, err := readPassphrase(errOut, passphraseFile, false)
+	if err != nil {
+		return nil, err
+	}
+	id, err := age.NewScryptIdentity(phrase)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := age.Decrypt(locked, id)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if text, err = io.ReadAll(io.LimitReader(plain, maxInput)); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return text, nil
 }
 
 // readPassphrase reads the first line of a file, or asks; twice for a new one.

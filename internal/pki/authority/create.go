@@ -125,17 +125,27 @@ func (s *Service) fresh(ctx context.Context, id string) error {
 
 // prepare opens the parent, if there is one, and makes the certificate's template.
 func (s *Service) prepare(ctx context.Context, parent string, spec Spec) (issuance.Issuer, x509.Certificate, error) {
-	from := s.d.Now().UTC().Truncate(time.Second).Add(-backdate)
+	t, err := Template(spec, s.d.Now(), parent == "")
+	if err != nil || parent == "" {
+		return issuance.Issuer{}, t, err
+	}
+	issuer, err := s.certifier(ctx, parent, t)
+	return issuer, t, err
+}
+
+// Template is the certificate of an authority to be made now, but for what its key and its
+// issuer decide. fault.Invalid when the Spec cannot be.
+func Template(spec Spec, now time.Time, root bool) (x509.Certificate, error) {
+	if err := spec.valid(); err != nil {
+		return x509.Certificate{}, err
+	}
+	from := now.UTC().Truncate(time.Second).Add(-backdate)
 	t := x509.Certificate{
 		Subject:   spec.name(),
 		NotBefore: from, NotAfter: from.Add(spec.Validity.Truncate(time.Second) - time.Second),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true,
 	}
-	if err := spec.apply(&t, parent == ""); err != nil || parent == "" {
-		return issuance.Issuer{}, t, err
-	}
-	issuer, err := s.certifier(ctx, parent, t)
-	return issuer, t, err
+	return t, spec.apply(&t, root)
 }
 
 // certifier opens the authority that shall certify another one, and refuses what it may not.
