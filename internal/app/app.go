@@ -124,6 +124,7 @@ func (a *App) work(ctx context.Context) error {
 	job.Handle(a.jobs, a.mail.HandleSend)
 	job.Handle(a.jobs, a.HSMBackups.HandleRun)
 	job.Handle(a.jobs, a.Revocation.HandleRebuild)
+	job.Handle(a.jobs, a.Revocation.HandleSweep)
 	job.Handle(a.jobs, a.ACME.HandlePrune)
 	job.Handle(a.jobs, a.handleReview)
 	job.Handle(a.jobs, a.Reviews.Scheduled)
@@ -193,6 +194,7 @@ loop:
 			break loop
 		case <-tick.C:
 			a.housekeep(ctx)
+			a.OCSP.Renew(ctx)
 		case <-look.C:
 			a.catchUp(ctx)
 		case <-pause.C:

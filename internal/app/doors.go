@@ -124,7 +124,7 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 	d.start(func() error { return d.https.ServeTLS(l.https, "", "") })
 	a.openEST(d, l)
 	if l.status != nil {
-		d.status = server(status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, Now: a.now, Log: a.log}), a.log)
+		d.status = server(status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, OCSP: a.OCSP, Now: a.now, Log: a.log}), a.log)
 		d.start(func() error { return d.status.Serve(l.status) })
 	}
 	return d, nil

@@ -12,6 +12,7 @@ import (
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/ocsp"
 	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage/pkidb"
@@ -25,6 +26,7 @@ type pkiFloor struct {
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
 	Profiles    *catalog.Service
+	OCSP        *ocsp.Responder
 	Reviews     *review.Service
 	hosts       *hosts
 	signers     *hosts // of statements
@@ -74,8 +76,11 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.OCSP = ocsp.New(ocsp.Deps{Store: store, Authorities: f.Authorities, Ceremony: ceremony, Now: a.now, Log: a.log})
 	f.Revocation = revocation.New(revocation.Config{
-		Store: store, Certificates: store, Authorities: f.Authorities, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
+		StatusURL: statusURL, Changed: f.OCSP.Changed, Sweeps: store,
+		Enqueue: func(ctx context.Context, w revocation.SweepArgs) error { return a.jobs.Enqueue(ctx, w, job.Options{}) },
+		Store:   store, Certificates: store, Authorities: f.Authorities, Transact: a.db.Transact, Audit: a.trail, Events: a.events,
 		Guard: a.Directory, Now: a.now, Log: a.log,
 	})
 	f.Reviews = review.New(review.Deps{

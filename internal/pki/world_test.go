@@ -48,6 +48,8 @@ type world struct {
 	agree  issuance.Approvals
 	guard  access.Guard
 
+	sweeps []revocation.SweepArgs // enqueued
+
 	stopAt  int // the seam at which the first start stops; 0: it does not
 	stopped bool
 
@@ -140,7 +142,7 @@ func (w *world) restart() {
 	}
 	w.revocation = revocation.New(revocation.Config{
 		Store: w.store, Certificates: w.store, Authorities: w.authorities, Transact: w.transact, Audit: recorder{w}, Events: emitter{w},
-		Guard: w.guard, Now: w.clock, Log: log,
+		Guard: w.guard, StatusURL: w.status, Sweeps: w.store, Enqueue: w.enqueue, Now: w.clock, Log: log,
 	})
 }
 
@@ -253,7 +255,7 @@ func (w *world) all() []issuance.Certificate {
 // crl returns the published list of an authority, verified.
 func (w *world) crl(id string) *x509.RevocationList {
 	w.t.Helper()
-	c, err := w.revocation.Current(w.t.Context(), id)
+	c, err := w.revocation.Current(w.t.Context(), id, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -396,12 +398,12 @@ func (s *store) Fail(ctx context.Context, serial, code string) error {
 	return s.around("Fail", func() error { return s.Store.Fail(ctx, serial, code) })
 }
 
-func (s *store) PublishCRL(ctx context.Context, c revocation.CRL, previous int64) error {
-	return s.around("PublishCRL", func() error { return s.Store.PublishCRL(ctx, c, previous) })
+func (s *store) PublishCRL(ctx context.Context, c revocation.CRL, others []revocation.CRL, previous int64) error {
+	return s.around("PublishCRL", func() error { return s.Store.PublishCRL(ctx, c, others, previous) })
 }
 
-func (s *store) Revoke(ctx context.Context, id, serial, reason string, at time.Time) (c issuance.Certificate, n int64, err error) {
-	err = s.around("Revoke", func() (err error) { c, n, err = s.Store.Revoke(ctx, id, serial, reason, at); return err })
+func (s *store) Revoke(ctx context.Context, r revocation.Revocation) (c issuance.Certificate, n int64, err error) {
+	err = s.around("Revoke", func() (err error) { c, n, err = s.Store.Revoke(ctx, r); return err })
 	return c, n, err
 }
 
@@ -493,4 +495,12 @@ func mustFail(t testing.TB, err error, code string) {
 	if !fault.HasCode(err, code) {
 		t.Errorf("error %v, want code %s", err, code)
 	}
+}
+
+// enqueue remembers the work of bulk revocations, which tests run themselves.
+func (w *world) enqueue(_ context.Context, a revocation.SweepArgs) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sweeps = append(w.sweeps, a)
+	return nil
 }

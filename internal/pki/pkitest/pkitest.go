@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/ocsp"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage"
@@ -32,6 +33,7 @@ type Floor struct {
 	Authorities *authority.Service
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
+	OCSP        *ocsp.Responder
 
 	mu  sync.Mutex
 	now time.Time
@@ -75,7 +77,9 @@ func New(t testing.TB, db *storage.DB, c Config) *Floor {
 		Ceremony: ceremony, Authorities: f.Authorities, Profiles: profiles, Store: store, Guard: everybody{}, Now: f.Clock,
 	})
 	must(t, err)
+	f.OCSP = ocsp.New(ocsp.Deps{Store: store, Authorities: f.Authorities, Ceremony: ceremony, Now: f.Clock, Log: log})
 	f.Revocation = revocation.New(revocation.Config{
+		StatusURL: c.StatusURL, Changed: f.OCSP.Changed, Sweeps: store, Enqueue: func(context.Context, revocation.SweepArgs) error { return nil },
 		Store: store, Certificates: store, Authorities: f.Authorities, Transact: db.Transact, Audit: f.Trail, Events: events,
 		Guard: everybody{}, Now: f.Clock, Log: log,
 	})

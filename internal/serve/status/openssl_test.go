@@ -41,7 +41,7 @@ func TestOpenSSLFetchesTheCRLFromTheCertificatesAddress(t *testing.T) {
 	}
 	f := pkitest.New(t, storagetest.SQLite(t), pkitest.Config{Now: time.Now().Add(-time.Second), StatusURL: "http://" + listener.Addr().String()})
 	f.Rebuild(t)
-	server := httptest.NewUnstartedServer(status.New(status.Config{CRLs: f.Revocation, Authorities: f.Authorities, Now: f.Clock, Log: f.Log()}))
+	server := httptest.NewUnstartedServer(status.New(status.Config{CRLs: f.Revocation, Authorities: f.Authorities, OCSP: f.OCSP, Now: f.Clock, Log: f.Log()}))
 	_ = server.Listener.Close()
 	server.Listener = listener
 	server.Start()

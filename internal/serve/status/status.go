@@ -1,6 +1,7 @@
-// Package status tells the world about the certificates of our own authorities: their
-// CRLs and their own certificates, over plain HTTP, for anyone (RFC 5280 sections
-// 4.2.1.13 and 4.2.2.1). What it serves is signed, so it needs no TLS and no sign-in.
+// Package status tells the world about the certificates of our own authorities: CRLs,
+// OCSP answers and their own certificates, over plain HTTP, for anyone (RFC 5280 sections
+// 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A). What it serves is signed, so it needs no TLS
+// and no sign-in.
 package status
 
 import (
@@ -18,23 +19,24 @@ import (
 	"chatelaine.dev/internal/pki/revocation"
 )
 
-// The routes. Both take GET and HEAD.
+// The routes. All of them take GET and HEAD. OCSP has its own, see ocsp.go.
 const (
-	CRLRoute       = "GET /crl/{file}" // {authority}.crl
-	AuthorityRoute = "GET /ca/{file}"  // {authority}.cer
+	CRLRoute       = "GET /crl/{file}"             // {authority}.crl
+	PartRoute      = "GET /crl/{authority}/{file}" // delta.crl, 1.crl, 2.crl…
+	AuthorityRoute = "GET /ca/{file}"              // {authority}.cer
 )
 
-// maxAge in a cache: a revocation is seen everywhere a minute after its CRL is there; an
-// authority's certificate never changes.
+// maxAge in a cache: a revocation is seen everywhere a minute after its CRL is there, and
+// so is the answer of OCSP; an authority's certificate never changes.
 const (
-	maxAgeCRL       = time.Minute
+	maxAge          = time.Minute
 	maxAgeAuthority = 24 * time.Hour
 )
 
 // CRLs has the published lists. *revocation.Service is one.
 type CRLs interface {
-	// Current returns the CRL of an authority, or fault.NotFound.
-	Current(ctx context.Context, authority string) (revocation.CRL, error)
+	// Current returns a CRL of an authority, or fault.NotFound.
+	Current(ctx context.Context, authority, part string) (revocation.CRL, error)
 }
 
 // Authorities has the certificates of authorities. *authority.Service is one.
@@ -47,32 +49,49 @@ type Authorities interface {
 type Config struct {
 	CRLs        CRLs
 	Authorities Authorities
+	OCSP        OCSP
 	Now         func() time.Time
 	Log         *slog.Logger
 }
 
-// New returns the handler of both routes.
+// New returns the handler of all routes.
 func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(CRLRoute, c.crl)
+	mux.HandleFunc(PartRoute, c.crl)
 	mux.HandleFunc(AuthorityRoute, c.authority)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Before the mux: it would redirect a base64 that has two slashes in a row.
+		if rest, ok := strings.CutPrefix(r.URL.Path, ocspPath); ok {
+			c.ocsp(w, r, rest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (c Config) crl(w http.ResponseWriter, r *http.Request) {
-	id, ok := strings.CutSuffix(r.PathValue("file"), ".crl")
+	name, ok := strings.CutSuffix(r.PathValue("file"), ".crl")
 	if !ok {
 		c.fail(w, r, fault.New(fault.NotFound, "NotFound", "write /crl/{authority}.crl"))
 		return
 	}
-	list, err := c.CRLs.Current(r.Context(), id)
+	id, part := name, ""
+	if of := r.PathValue("authority"); of != "" {
+		id, part = of, name
+		name = of + "-" + name
+		if part == "" {
+			id = "" // "/crl/root/.crl" is no way to write /crl/root.crl
+		}
+	}
+	list, err := c.CRLs.Current(r.Context(), id, part)
 	if err != nil {
 		c.fail(w, r, err)
 		return
 	}
 	// Nothing keeps a list beyond the moment at which it ends.
-	age := max(0, min(maxAgeCRL, list.NextUpdate.Sub(c.Now())))
-	serve(w, r, file{kind: "application/pkix-crl", name: id + ".crl", sum: list.SHA256, changed: list.ThisUpdate, age: age, der: list.DER})
+	age := max(0, min(maxAge, list.NextUpdate.Sub(c.Now())))
+	serve(w, r, file{kind: "application/pkix-crl", name: name + ".crl", sum: list.SHA256, changed: list.ThisUpdate, age: age, der: list.DER})
 }
 
 func (c Config) authority(w http.ResponseWriter, r *http.Request) {

@@ -33,7 +33,7 @@ type door struct {
 func newDoor(t *testing.T) *door {
 	t.Helper()
 	f := pkitest.New(t, storagetest.SQLite(t), pkitest.Config{Now: noon})
-	return &door{t: t, Floor: f, Handler: status.New(status.Config{CRLs: f.Revocation, Authorities: f.Authorities, Now: f.Clock, Log: f.Log()})}
+	return &door{t: t, Floor: f, Handler: status.New(status.Config{CRLs: f.Revocation, Authorities: f.Authorities, OCSP: f.OCSP, Now: f.Clock, Log: f.Log()})}
 }
 
 func (d *door) do(method, path string, header ...string) (*http.Response, []byte) {
@@ -118,7 +118,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 // away is a service whose database is away.
 type away struct{ err error }
 
-func (a away) Current(context.Context, string) (revocation.CRL, error) {
+func (a away) Current(context.Context, string, string) (revocation.CRL, error) {
 	return revocation.CRL{}, a.err
 }
 func (a away) Certificate(context.Context, string) ([]byte, error) { return nil, a.err }

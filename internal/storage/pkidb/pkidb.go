@@ -6,11 +6,12 @@ import (
 
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/ocsp"
 	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage"
 )
 
-// Store implements authority.Store, issuance.Store and revocation.Store.
+// Store implements the stores of authority, issuance, revocation and ocsp.
 type Store struct{ db *storage.DB }
 
 var (
@@ -18,6 +19,8 @@ var (
 	_ issuance.Store          = (*Store)(nil)
 	_ revocation.Store        = (*Store)(nil)
 	_ revocation.Certificates = (*Store)(nil)
+	_ revocation.SweepStore   = (*Store)(nil)
+	_ ocsp.Store              = (*Store)(nil)
 )
 
 // New makes the store.

@@ -144,15 +144,15 @@ func TestRevocationsAreCountedAndListed(t *testing.T) {
 		at := noon.Add(time.Minute)
 
 		for i, serial := range []string{"0c", "0a"} {
-			got, n, err := s.Revoke(ctx, "issuing", serial, "superseded", at)
+			got, n, err := s.Revoke(ctx, revocation.Revocation{Authority: "issuing", Serial: serial, Reason: "superseded", At: at})
 			if err != nil || n != int64(i+1) || got.State != issuance.Revoked || !got.RevokedAt.Equal(at) || got.Reason != "superseded" {
 				t.Errorf("%+v, %d, %v", got, n, err)
 			}
 		}
-		_, _, err := s.Revoke(ctx, "issuing", "0a", "keyCompromise", at)
+		_, _, err := s.Revoke(ctx, revocation.Revocation{Authority: "issuing", Serial: "0a", Reason: "keyCompromise", At: at})
 		conflict(t, "again", err)
 		for _, c := range [][2]string{{"issuing", "ff"}, {"absent", "0b"}} {
-			if _, _, err := s.Revoke(ctx, c[0], c[1], "", at); !fault.Is(err, fault.NotFound) {
+			if _, _, err := s.Revoke(ctx, revocation.Revocation{Authority: c[0], Serial: c[1], At: at}); !fault.Is(err, fault.NotFound) {
 				t.Errorf("%v: %v", c, err)
 			}
 		}
@@ -166,12 +166,11 @@ func TestRevocationsAreCountedAndListed(t *testing.T) {
 			covered int64
 			want    []string
 		}{{time.Time{}, 0, []string{"0a", "0c"}}, {expiry, 2, []string{"0a", "0c"}}, {expiry.Add(1000), 2, nil}, {expiry.Add(1000), 1, []string{"0a"}}} {
-			list, err := s.Entries(ctx, "issuing", c.expires, c.covered)
-			must(t, err)
 			var got []string
-			for _, e := range list {
+			must(t, s.Entries(ctx, revocation.Scope{Authority: "issuing", Expires: c.expires, Covered: c.covered}, func(e revocation.Entry) error {
 				got = append(got, e.Serial)
-			}
+				return nil
+			}))
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Errorf("expires %s, covered %d: %s", c.expires, c.covered, d)
 			}
@@ -188,21 +187,21 @@ func TestACRLIsReplacedOnlyByItsSuccessor(t *testing.T) {
 		}
 		due := func(this, next time.Time) int {
 			t.Helper()
-			list, err := s.Due(ctx, this, next, "", 10)
+			list, err := s.Due(ctx, revocation.DueQuery{ThisUpdate: this, NextUpdate: next, Limit: 10})
 			must(t, err)
 			return len(list)
 		}
-		if _, err := s.CRL(ctx, "issuing"); !fault.Is(err, fault.NotFound) || due(time.Time{}, time.Time{}) != 1 {
+		if _, err := s.CRL(ctx, "issuing", ""); !fault.Is(err, fault.NotFound) || due(time.Time{}, time.Time{}) != 1 {
 			t.Errorf("before the first: %v", err)
 		}
 
-		conflict(t, "the successor of none that is there", s.PublishCRL(ctx, crl(7), 6))
-		must(t, s.PublishCRL(ctx, crl(7), 0))
-		conflict(t, "a second first", s.PublishCRL(ctx, crl(8), 0))
-		must(t, s.PublishCRL(ctx, crl(9), 7))
-		conflict(t, "one that was outrun", s.PublishCRL(ctx, crl(10), 7))
+		conflict(t, "the successor of none that is there", s.PublishCRL(ctx, crl(7), nil, 6))
+		must(t, s.PublishCRL(ctx, crl(7), nil, 0))
+		conflict(t, "a second first", s.PublishCRL(ctx, crl(8), nil, 0))
+		must(t, s.PublishCRL(ctx, crl(9), nil, 7))
+		conflict(t, "one that was outrun", s.PublishCRL(ctx, crl(10), nil, 7))
 
-		got, err := s.CRL(ctx, "issuing")
+		got, err := s.CRL(ctx, "issuing", "")
 		if d := cmp.Diff(crl(9), got); d != "" || err != nil {
 			t.Errorf("%v %s", err, d)
 		}
@@ -214,7 +213,7 @@ func TestACRLIsReplacedOnlyByItsSuccessor(t *testing.T) {
 				t.Errorf("due before %s and %s: %d, want %d", c.this, c.next, n, c.want)
 			}
 		}
-		if list, err := s.Due(ctx, noon, noon, "issuing", 10); err != nil || len(list) != 0 {
+		if list, err := s.Due(ctx, revocation.DueQuery{ThisUpdate: noon, NextUpdate: noon, After: "issuing", Limit: 10}); err != nil || len(list) != 0 {
 			t.Errorf("after the last: %v, %v", list, err)
 		}
 	})

@@ -1,0 +1,52 @@
+// Package signature knows how a key signs what an authority says besides certificates:
+// lists of revoked certificates and answers about one.
+package signature
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/mldsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"fmt"
+)
+
+// Scheme is one way to sign.
+type Scheme struct {
+	Algorithm []byte      // AlgorithmIdentifier in DER
+	Hash      crypto.Hash // 0: the message itself is signed
+	Size      int         // bytes of a signature at most
+}
+
+// Of returns the scheme of a key: RFC 5754 and RFC 4055 for RSA, RFC 5758 for ECDSA, RFC
+// 8410 for Ed25519, RFC 9881 for ML-DSA.
+func Of(pub crypto.PublicKey) (Scheme, error) {
+	switch k := pub.(type) {
+	case *rsa.PublicKey: // sha256WithRSAEncryption, whose parameters are NULL
+		return Scheme{[]byte{0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0}, crypto.SHA256, k.Size()}, nil
+	case *ecdsa.PublicKey:
+		ecdsaWith := func(hash byte) []byte { return []byte{0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, hash} }
+		size := 2*((k.Curve.Params().BitSize+7)/8) + 16
+		switch k.Curve {
+		case elliptic.P256():
+			return Scheme{ecdsaWith(2), crypto.SHA256, size}, nil
+		case elliptic.P384():
+			return Scheme{ecdsaWith(3), crypto.SHA384, size}, nil
+		case elliptic.P521():
+			return Scheme{ecdsaWith(4), crypto.SHA512, size}, nil
+		}
+	case ed25519.PublicKey:
+		return Scheme{[]byte{0x30, 5, 6, 3, 0x2b, 0x65, 0x70}, 0, ed25519.SignatureSize}, nil
+	case *mldsa.PublicKey:
+		arc := map[mldsa.Parameters]byte{mldsa.MLDSA44(): 17, mldsa.MLDSA65(): 18, mldsa.MLDSA87(): 19}[k.Parameters()]
+		return Scheme{[]byte{0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, arc}, 0, k.Parameters().SignatureSize()}, nil
+	}
+	return Scheme{}, fmt.Errorf("an authority cannot sign with a key of type %T", pub)
+}
+
+// Sign signs a message.
+func (s Scheme) Sign(signer crypto.Signer, message []byte) ([]byte, error) {
+	return crypto.SignMessage(signer, rand.Reader, message, s.Hash)
+}
