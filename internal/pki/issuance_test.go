@@ -31,6 +31,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/storagetest"
 )
@@ -101,7 +102,8 @@ func TestOnlyRecordedBytesAreSigned(t *testing.T) {
 	}
 
 	known := [][]byte{w.certificate("root").RawTBSCertificate, w.certificate("issuing").RawTBSCertificate,
-		w.crl("root").RawTBSRevocationList, w.crl("issuing").RawTBSRevocationList}
+		w.crl("root").RawTBSRevocationList, w.crl("issuing").RawTBSRevocationList,
+		w.list("root", revocation.Delta).RawTBSRevocationList, w.list("issuing", revocation.Delta).RawTBSRevocationList}
 	for _, c := range w.all() {
 		known = append(known, parse(t, c.DER).RawTBSCertificate)
 	}

@@ -255,7 +255,13 @@ func (w *world) all() []issuance.Certificate {
 // crl returns the published list of an authority, verified.
 func (w *world) crl(id string) *x509.RevocationList {
 	w.t.Helper()
-	c, err := w.revocation.Current(w.t.Context(), id, "")
+	return w.list(id, "")
+}
+
+// list is crl for a delta or a part.
+func (w *world) list(id, part string) *x509.RevocationList {
+	w.t.Helper()
+	c, err := w.revocation.Current(w.t.Context(), id, part)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type Authority struct {
 	Keystore    string // name of the keystore that holds the key
 	State       State
 	Successor   string // id of the authority that issues in its place
+	Partitions  int    // parts of its CRL, which package revocation sets
 	CreatedAt   time.Time
 }
 

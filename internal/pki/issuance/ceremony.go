@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,7 +83,7 @@ type Order struct {
 	PublicKey crypto.PublicKey
 	Names     profile.Names
 	// Template holds subject, names, validity, usages and constraints. The ceremony adds
-	// serial, key ids, algorithm and the addresses of the CRL and the issuer.
+	// serial, key ids, algorithm and the addresses of OCSP, the CRL and the issuer.
 	Template x509.Certificate
 	// Also joins the last transaction; may be nil, and may be run more than once.
 	Also func(ctx context.Context, made Certificate) error
@@ -130,6 +132,7 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 	signer := o.Issuer.Signer.Public()
 	t := o.Template
 	t.SerialNumber = serial
+	part := 0
 	if t.SignatureAlgorithm, err = algorithm(signer); err != nil {
 		return Certificate{}, draft{}, err
 	}
@@ -142,7 +145,12 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 	case y.c.StatusURL != "":
 		t.IssuingCertificateURL = []string{y.c.StatusURL + "/ca/" + o.Issuer.ID + ".cer"}
 		if !o.NoStatus { // RFC 9608 section 2: noRevAvail and addresses of status exclude each other
-			t.CRLDistributionPoints = []string{y.c.StatusURL + "/crl/" + o.Issuer.ID + ".crl"}
+			t.OCSPServer = []string{y.c.StatusURL + "/ocsp/" + o.Issuer.ID}
+			list := o.Issuer.ID
+			if part = partOf(serial, o.Issuer.Partitions); part > 0 {
+				list += "/" + strconv.Itoa(part)
+			}
+			t.CRLDistributionPoints = []string{y.c.StatusURL + "/crl/" + list + ".crl"}
 		}
 	}
 	drafted, err := newDraft(&t, o.Issuer.Certificate, signer, o.PublicKey)
@@ -153,8 +161,17 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 		Authority: o.Issuer.ID, Serial: FormatSerial(serial), Request: o.Request, Profile: o.Profile,
 		Subject: subjectText(t.Subject), Names: o.Names, KeySHA256: hex.EncodeToString(keyHash[:]),
 		State: Intended, NotBefore: t.NotBefore.UTC(), NotAfter: t.NotAfter.UTC(), TBS: drafted.tbs,
-		CreatedAt: y.c.Now(), Requester: c.Principal,
+		CreatedAt: y.c.Now(), Requester: c.Principal, Part: part,
 	}, drafted, nil
+}
+
+// partOf is the part of a list that a new serial is on: they are random, so that all parts
+// grow alike. 0 where the list has no parts.
+func partOf(serial *big.Int, parts int) int {
+	if parts == 0 {
+		return 0
+	}
+	return 1 + int(new(big.Int).Mod(serial, big.NewInt(int64(parts))).Int64())
 }
 
 // subjectText is the subject as a parsed certificate prints it.

@@ -44,6 +44,7 @@ type Certificate struct {
 	CreatedAt time.Time
 	IssuedAt  time.Time
 	Requester string // principal
+	Part      int    // of the CRL that it names: 0 for the whole one
 	Failure   string // code of what stopped it, in state Failed
 
 	RevokedAt time.Time // in state Revoked
@@ -102,6 +103,7 @@ type Issuer struct {
 	Signer      crypto.Signer
 	Active      bool   // false for one that issues no certificates: revoked, disabled or superseded
 	Successor   string // id of the authority that issues in its place; may be empty
+	Partitions  int    // in how many parts its CRL is published besides the whole one
 }
 
 // Authorities opens authorities. Only this package and revocation may ask: who holds an

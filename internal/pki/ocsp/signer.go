@@ -67,7 +67,7 @@ func (r *Responder) newSigner(ctx context.Context, authority string) (*signer, e
 		return nil, err
 	}
 	made, err := r.d.Ceremony.Certify(ctx, access.System("ocsp"), issuance.Order{
-		Operation: "OcspSignerCreate", Issuer: issuer, Profile: SignerProfile, PublicKey: key.Public(),
+		Operation: "OcspSignerCreate", Issuer: issuer, Profile: SignerProfile, PublicKey: key.Public(), NoStatus: true,
 		Template: x509.Certificate{
 			Subject: pkix.Name{CommonName: "OCSP " + authority}, NotBefore: now.Add(-backdate), NotAfter: ends,
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}, BasicConstraintsValid: true,

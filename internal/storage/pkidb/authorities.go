@@ -12,14 +12,14 @@ import (
 const authorityColumns = `id, parent, subject, certificate, serial, sha256, not_before, not_after, keystore, state, created_at, above, successor`
 
 const (
-	completeAuthorities = `SELECT ` + authorityColumns + ` FROM pki_authorities`
-	pendingAuthorities  = `SELECT id, '', subject, NULL, '', '', 0, 0, keystore, 'pending', created_at, NULL, '' FROM pki_pending_authorities`
+	completeAuthorities = `SELECT ` + authorityColumns + `, partitions FROM pki_authorities`
+	pendingAuthorities  = `SELECT id, '', subject, NULL, '', '', 0, 0, keystore, 'pending', created_at, NULL, '', 0 FROM pki_pending_authorities`
 )
 
 func scanAuthority(row scanner) (authority.Authority, error) {
 	var a authority.Authority
 	var from, to, created int64
-	err := row.Scan(&a.ID, &a.Parent, &a.Subject, &a.Certificate, &a.Serial, &a.SHA256, &from, &to, &a.Keystore, &a.State, &created, &a.Above, &a.Successor)
+	err := row.Scan(&a.ID, &a.Parent, &a.Subject, &a.Certificate, &a.Serial, &a.SHA256, &from, &to, &a.Keystore, &a.State, &created, &a.Above, &a.Successor, &a.Partitions)
 	if a.State != authority.Pending {
 		a.NotBefore, a.NotAfter = storage.Time(from), storage.Time(to)
 	}

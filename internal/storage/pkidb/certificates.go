@@ -41,10 +41,10 @@ func (s *Store) Intend(ctx context.Context, c issuance.Certificate) error {
 		return err
 	}
 	_, err = s.db.Exec(ctx, `INSERT INTO pki_certificates (serial, authority, request, profile, subject, names, key_sha256, state,
-		not_before, not_after, tbs, created_at, requester, issued_at, failure, revoked_at, reason, revocation)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '', 0, '', 0)`,
+		not_before, not_after, tbs, created_at, requester, part, issued_at, failure, revoked_at, reason, revocation)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '', 0, '', 0)`,
 		c.Serial, c.Authority, sql.NullString{String: c.Request, Valid: c.Request != ""}, c.Profile, c.Subject, string(names), c.KeySHA256,
-		issuance.Intended, storage.Micros(c.NotBefore), storage.Micros(c.NotAfter), c.TBS, storage.Micros(c.CreatedAt), c.Requester)
+		issuance.Intended, storage.Micros(c.NotBefore), storage.Micros(c.NotAfter), c.TBS, storage.Micros(c.CreatedAt), c.Requester, c.Part)
 	return storage.Translate(err)
 }
 
