@@ -36,10 +36,11 @@ const (
 	oidPreferred      = "\x2b\x06\x01\x05\x05\x07\x30\x01\x08"
 )
 
-var (
-	explicit0 = asn1.Tag(0).Constructed().ContextSpecific()
-	explicit1 = asn1.Tag(1).Constructed().ContextSpecific()
-	explicit2 = asn1.Tag(2).Constructed().ContextSpecific()
+// Tags that are context-specific and constructed.
+const (
+	explicit0 asn1.Tag = 0xa0
+	explicit1 asn1.Tag = 0xa1
+	explicit2 asn1.Tag = 0xa2
 )
 
 // parse reads a request. A signature over it is not looked at: everybody may ask.

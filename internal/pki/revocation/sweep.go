@@ -147,8 +147,8 @@ func (s *Service) Begin(ctx context.Context, c access.Caller, o Order) (Sweep, e
 }
 
 // describe says in a record what was selected.
-func (sel Selection) describe(details map[audit.Field]string) {
-	for field, value := range map[audit.Field]string{audit.Issuer: sel.Authority, audit.Profile: sel.Profile, audit.Owner: sel.Owner, audit.Lineage: sel.Lineage, audit.Digest: sel.KeySHA256} {
+func (s Selection) describe(details map[audit.Field]string) {
+	for field, value := range map[audit.Field]string{audit.Issuer: s.Authority, audit.Profile: s.Profile, audit.Owner: s.Owner, audit.Lineage: s.Lineage, audit.Digest: s.KeySHA256} {
 		if value != "" {
 			details[field] = value
 		}
@@ -260,6 +260,10 @@ func (s *Service) HandleSweep(ctx context.Context, a SweepArgs) error {
 			touched, since = map[string]bool{}, 0
 		}
 		if len(items) == 0 {
+			// A run before this one may have stopped between a batch and its list.
+			if err := s.RebuildDue(ctx); err != nil {
+				s.c.Log.Error("lists after a bulk revocation", "id", w.ID, "error", err)
+			}
 			return s.finish(ctx, c, w)
 		}
 		if err := s.strike(ctx, c, w, items); fault.HasCode(err, "SweepEnded") {
