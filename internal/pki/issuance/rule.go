@@ -5,13 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/asn1"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	zrsa "github.com/zmap/zcrypto/rsa"
 	zx509 "github.com/zmap/zcrypto/x509"
 	"golang.org/x/net/publicsuffix"
 )
@@ -271,7 +271,7 @@ func commonNameRule(c *zx509.Certificate) string {
 // keyRule: RSA of at least 2048 bits in whole octets, and curves that everyone knows.
 func keyRule(c *zx509.Certificate) string {
 	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
+	case *zrsa.PublicKey:
 		if n := k.N.BitLen(); n < 2048 || n%8 != 0 {
 			return fmt.Sprintf("an RSA key of %d bits", n)
 		}
