@@ -34,6 +34,7 @@ PROOFS := ./test/altered/...
 proof: ## run, without the race detector, the tests that do much less under it
 	go build -C tools -o ../bin/testreport ./testreport
 	bin/testreport -timeout 10m $(PROOFS)
+	CHATELAINE_BATCH=10000 bin/testreport -timeout 10m -run 'ABatchOverAllProfiles|WhateverProfileIsKilled' ./internal/pki
 
 lint: ## run the linters that .golangci.yml lists
 	$(TOOL) golangci-lint run $(PACKAGES)
