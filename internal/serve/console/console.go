@@ -23,7 +23,9 @@ import (
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/lifecycle/renewal"
+	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/serve/console/asset"
 	"chatelaine.dev/internal/serve/console/view"
 	"chatelaine.dev/internal/vault/object"
@@ -40,6 +42,9 @@ type Deps struct {
 	Events    Events
 
 	Subscriptions Subscriptions
+
+	Catalog Catalog // with Audits
+	Audits  Audits
 
 	Connections Connections
 	Connectors  []Connector
@@ -159,6 +164,20 @@ func (c *Console) routes() {
 		c.page("POST /audit/verify", c.verifyAudit)
 		govern.Entries = append(govern.Entries, view.Entry{Name: "Audit", Href: "/audit"})
 	}
+	if c.Catalog != nil {
+		c.page("GET /profiles", c.profiles)
+		c.page("GET /profiles/{name}", c.profile)
+		c.page("GET /profiles/{name}/copy", c.askCopyProfile)
+		c.page("POST /profiles/{name}/copy", c.copyProfile)
+		c.page("GET /profiles/{name}/change", c.askChangeProfile)
+		c.page("POST /profiles/{name}/change", c.changeProfile)
+		c.page("GET /profiles/{name}/delete", c.askDeleteProfile)
+		c.page("POST /profiles/{name}/delete", c.deleteProfile)
+		c.page("POST /issuance-audits", c.startIssuanceAudit)
+		c.page("GET /issuance-audits/{id}", c.issuanceAudit)
+		c.page("GET /issuance-audits/{id}/line", c.auditProgress)
+		govern.Entries = append(govern.Entries, view.Entry{Name: "Profiles", Href: "/profiles"})
+	}
 	if c.Connections != nil {
 		c.page("GET /connections", c.connections)
 		c.page("GET /connections/new", c.newConnection)
@@ -269,6 +288,23 @@ type AuditReader interface {
 // Events tells what happened; event.Reader is one.
 type Events interface {
 	List(ctx context.Context, c access.Caller, q event.Query, cursor string) (event.Page, error)
+}
+
+// Catalog keeps the profiles; *catalog.Service is one.
+type Catalog interface {
+	List(ctx context.Context, c access.Caller) ([]catalog.Entry, error)
+	Entry(ctx context.Context, c access.Caller, name string) (catalog.Entry, error)
+	Copy(ctx context.Context, c access.Caller, from, name string) (catalog.Entry, error)
+	Update(ctx context.Context, c access.Caller, name string, revision int64, text []byte) (catalog.Entry, error)
+	Delete(ctx context.Context, c access.Caller, name string) error
+}
+
+// Audits lint again what was issued; *review.Service is one.
+type Audits interface {
+	Start(ctx context.Context, c access.Caller) (review.Review, error)
+	List(ctx context.Context, c access.Caller) ([]review.Review, error)
+	Get(ctx context.Context, c access.Caller, id string) (review.Review, error)
+	Findings(ctx context.Context, c access.Caller, id string, after [2]string, limit int) ([]review.Finding, error)
 }
 
 // Connections keeps the configured instances of connectors; *connection.Service is one.

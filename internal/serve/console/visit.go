@@ -117,6 +117,12 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.Bad, Title: "The connection does not work.", Text: "What the other side answered is below."}
 	case "connection-deleted":
 		return view.Notice{Tone: view.OK, Title: "The connection was deleted."}
+	case "profile-made":
+		return view.Notice{Tone: view.OK, Title: "The profile was made.", Text: "Change it as you like."}
+	case "profile-changed":
+		return view.Notice{Tone: view.OK, Title: "The profile was changed."}
+	case "profile-deleted":
+		return view.Notice{Tone: view.OK, Title: "The profile was deleted."}
 	case "event-taken":
 		return view.Notice{Tone: view.OK, Title: "The endpoint took the event."}
 	case "event-refused":
