@@ -33,6 +33,7 @@ import (
 	randomDoor "chatelaine.dev/internal/serve/keyvault/random"
 	secretDoor "chatelaine.dev/internal/serve/keyvault/secrets"
 	"chatelaine.dev/internal/serve/keyvault/wire"
+	scepDoor "chatelaine.dev/internal/serve/scep"
 	"chatelaine.dev/internal/serve/status"
 	"chatelaine.dev/internal/serve/web"
 	"chatelaine.dev/internal/serve/webhook"
@@ -47,14 +48,15 @@ const Version = "0.1.0"
 
 // doors are the listeners and the front doors behind them.
 type doors struct {
-	url    string
-	ready  atomic.Bool
-	failed chan error
-	https  *http.Server
-	status *http.Server
-	est    *http.Server
-	estURL string
-	served sync.WaitGroup
+	url       string
+	ready     atomic.Bool
+	failed    chan error
+	https     *http.Server
+	status    *http.Server
+	est       *http.Server
+	estURL    string // empty when it is off, as is
+	statusURL string
+	served    sync.WaitGroup
 }
 
 // KeyVaultOperations are the routes of the Key Vault front door.
@@ -124,7 +126,11 @@ func (a *App) openDoors(ctx context.Context, l listeners) (*doors, error) {
 	d.start(func() error { return d.https.ServeTLS(l.https, "", "") })
 	a.openEST(d, l)
 	if l.status != nil {
-		d.status = server(status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, OCSP: a.OCSP, Now: a.now, Log: a.log}), a.log)
+		plain := http.NewServeMux()
+		plain.Handle("/", status.New(status.Config{CRLs: a.Revocation, Authorities: a.Authorities, OCSP: a.OCSP, Now: a.now, Log: a.log}))
+		plain.Handle(scepDoor.Prefix, web.Wrap(a.Enrolment.SCEP, web.Options{Log: a.log, Now: a.now, MaxBody: maxBody})) // many clients know no TLS
+		d.status = server(plain, a.log)
+		d.statusURL = "http://" + net.JoinHostPort(a.cfg.Domain, portOf(l.status))
 		d.start(func() error { return d.status.Serve(l.status) })
 	}
 	return d, nil
@@ -148,6 +154,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 	mux.Handle(webhook.Route, webhook.New(a.Subscriptions))
 	mux.Handle(acmeDoor.Prefix, a.ACME.Door)
 	mux.Handle(estDoor.Prefix, a.Enrolment.EST)
+	mux.Handle(scepDoor.Prefix, a.Enrolment.SCEP)
 	deps, err := a.consoleDeps(d.url)
 	if err != nil {
 		return nil, err
@@ -179,6 +186,9 @@ func (a *App) openEST(d *doors, l listeners) {
 
 // ESTURL is where machines enrol that have a certificate; empty when it is off.
 func (a *App) ESTURL() string { return a.doors.estURL }
+
+// StatusURL is the address of the plain-HTTP listener; empty when it is off.
+func (a *App) StatusURL() string { return a.doors.statusURL }
 
 func server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{

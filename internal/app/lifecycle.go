@@ -87,6 +87,7 @@ func (a *App) openLineages(ctx context.Context, f *lifecycleFloor) error {
 	})
 	f.Enrolment = enrolment.Open(enrolment.Config{
 		Store: store, Profiles: a.Profiles, Requests: f.Requests, Issued: pkidb.New(a.db), Authorities: a.Authorities,
+		Issuance: a.Issuance, CRLs: a.Revocation, Keystore: a.keystore,
 		Directory: a.Directory, Refusals: a.refusals, Transact: a.db.Transact, Audit: a.trail, Now: a.now,
 	})
 	f.Renewal = renewal.New(renewal.Deps{

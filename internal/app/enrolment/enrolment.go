@@ -13,11 +13,13 @@ import (
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/est"
-	"chatelaine.dev/internal/lifecycle/holder"
 	"chatelaine.dev/internal/lifecycle/passcode"
+	"chatelaine.dev/internal/lifecycle/scep"
 	"chatelaine.dev/internal/pki/authority"
 	estDoor "chatelaine.dev/internal/serve/est"
+	scepDoor "chatelaine.dev/internal/serve/scep"
 	"chatelaine.dev/internal/storage/lifecycledb"
+	"chatelaine.dev/internal/vault/keystore"
 )
 
 // Config is what the doors need.
@@ -25,7 +27,10 @@ type Config struct {
 	Store       *lifecycledb.Store
 	Profiles    passcode.Profiles
 	Requests    *enrollment.Service
-	Issued      holder.Issued
+	Issued      scep.Issued
+	Issuance    scep.Issuer
+	CRLs        scep.CRLs
+	Keystore    keystore.Keystore
 	Authorities *authority.Service
 	Directory   *directory.Directory
 	Refusals    *access.Refusals
@@ -38,6 +43,7 @@ type Config struct {
 type Doors struct {
 	Passcodes *passcode.Service
 	EST       http.Handler // for paths below est.Prefix
+	SCEP      http.Handler // for paths below scep.Prefix
 }
 
 // Open opens them.
@@ -50,6 +56,11 @@ func Open(c Config) *Doors {
 	d.EST = estDoor.New(est.New(est.Deps{
 		Profiles: c.Profiles, Road: c.Requests, Passcodes: d.Passcodes, Directory: c.Directory, Issued: c.Issued,
 		Waiting: c.Store, Chains: chains, Refusals: c.Refusals, Now: c.Now,
+	}))
+	registrars := scep.NewRegistrars(scep.RegistrarDeps{Store: c.Store, Issuer: c.Issuance, Issued: c.Issued, Keystore: c.Keystore, Now: c.Now})
+	d.SCEP = scepDoor.New(scep.New(scep.Deps{
+		Profiles: c.Profiles, Road: c.Requests, Passcodes: d.Passcodes, Issued: c.Issued, Waiting: c.Store, CRLs: c.CRLs,
+		Registrars: registrars, Refusals: c.Refusals, Now: c.Now,
 	}))
 	return d
 }

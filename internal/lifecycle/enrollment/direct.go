@@ -164,12 +164,13 @@ func (s *Service) asked(c access.Caller, a Ask) (Entry, *x509.CertificateRequest
 	if err != nil {
 		return Entry{}, nil, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not readable as PKCS #10")
 	}
-	if a.CommonName == "" && a.Names.Count() == 0 {
+	proved := a.CommonName != "" || a.Names.Count() > 0
+	if !proved {
 		a.CommonName = csr.Subject.CommonName
 		a.Names = NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
 	}
 	e := s.begin(c, "", "")
-	e.Kind, e.Step, e.CSR, e.Door = Direct, Issue, a.CSR, a.Door
+	e.Kind, e.Step, e.CSR, e.Door, e.Proved = Direct, Issue, a.CSR, a.Door, proved
 	e.Wanted = lineage.Wanted{
 		Name: nameOf(a), Owner: a.Owner, Profile: a.Profile, Authority: a.Authority, CommonName: a.CommonName, Names: a.Names,
 		Key: profile.KeyName(csr.PublicKey), Validity: profile.Duration(a.Validity.Truncate(time.Second)),
@@ -233,19 +234,25 @@ func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry,
 
 // issuance is what an authority of ours is asked for.
 func (e Entry) issuance(also func(context.Context, issuance.Result) error) issuance.Request {
-	return issuance.Request{
-		ID: e.ID, Profile: e.Wanted.Profile, Authority: e.Wanted.Authority, CSR: e.CSR,
-		CommonName: e.Wanted.CommonName, Names: e.Wanted.Names, Validity: time.Duration(e.Wanted.Validity), Also: also,
+	q := issuance.Request{
+		ID: e.ID, Profile: e.Wanted.Profile, Authority: e.Wanted.Authority, CSR: e.CSR, Validity: time.Duration(e.Wanted.Validity), Also: also,
 	}
+	if e.Proved {
+		q.CommonName, q.Names = e.Wanted.CommonName, e.Wanted.Names
+	}
+	return q
 }
 
 // checkLater refuses at once what would be refused after the approval: a request against
 // the profile, and a CSR that is not signed by its own key.
 func checkLater(p profile.Profile, csr *x509.CertificateRequest, e Entry, now time.Time) error {
-	_, err := p.Plan(profile.Ask{
+	ask := profile.Ask{
 		PublicKey: csr.PublicKey, CommonName: e.Wanted.CommonName, Names: e.Wanted.Names, Validity: time.Duration(e.Wanted.Validity), Now: now,
-	}, now.AddDate(100, 0, 0))
-	if err != nil {
+	}
+	if !e.Proved {
+		ask.Subject = profile.SubjectOf(csr.Subject)
+	}
+	if _, err := p.Plan(ask, now.AddDate(100, 0, 0)); err != nil {
 		return err
 	}
 	if err := csr.CheckSignature(); err != nil { // after Plan, which bounds the size of the key

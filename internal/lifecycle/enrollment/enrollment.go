@@ -121,6 +121,7 @@ func Path(id string) string { return "/requests/" + id }
 type Material struct {
 	Key         keystore.Material `json:"key,omitempty"` // until the vault has it
 	CSR         []byte            `json:"csr,omitempty"`
+	Proved      bool              `json:"proved,omitempty"` // the names are a door's and not the CSR's
 	Token       string            `json:"token,omitempty"` // of an order that the issuer has not decided
 	Certificate []byte            `json:"certificate,omitempty"`
 	Chain       [][]byte          `json:"chain,omitempty"`

@@ -14,6 +14,7 @@ import (
 
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/cms"
 	"chatelaine.dev/internal/pki/profile"
 )
 
@@ -49,8 +50,8 @@ func (s *Service) ServerKeygen(ctx context.Context, v Visitor, name string, csr 
 	if err != nil {
 		return Generated{}, err
 	}
-	for _, a := range q.csr.Attributes { //nolint:staticcheck // attributes other than extensions are what is looked for
-		if a.Type.Equal(oidDecryptKey) || a.Type.Equal(oidAsymmetricDecryptKey) {
+	for _, kind := range []asn1.ObjectIdentifier{oidDecryptKey, oidAsymmetricDecryptKey} {
+		if _, wanted := cms.Attribute(q.csr, kind); wanted {
 			return Generated{}, fault.New(fault.Invalid, "NoKeyEncryption", "the key is protected by TLS alone; leave out the attribute that wants it encrypted besides, or make the key yourself")
 		}
 	}

@@ -51,6 +51,7 @@ type SCEPDoor struct {
 	Challenge          bool     `json:"challenge,omitempty"`          // one-time passwords
 	RenewByCertificate bool     `json:"renewByCertificate,omitempty"` // the old certificate authenticates
 	Approval           bool     `json:"approval,omitempty"`           // a person agrees to each request
+	Legacy             bool     `json:"legacy,omitempty"`             // DES, triple DES and SHA-1 too, for clients that know no better
 	Names              []string `json:"names,omitempty"`              // as ACMEDoor.Names
 }
 

@@ -1,0 +1,199 @@
+package scep
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
+
+	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/lifecycle/holder"
+	"chatelaine.dev/internal/lifecycle/passcode"
+	"chatelaine.dev/internal/lifecycle/scep/message"
+	"chatelaine.dev/internal/pki/profile"
+)
+
+// maxPending bounds the requests that wait for a person and that nobody had to show a
+// password for: anybody may send them.
+const maxPending = 200
+
+// enroll answers PKCSReq (section 4.3): a certificate for whoever shows a one-time
+// password, or for whom a person vouches.
+func (x exchange) enroll(ctx context.Context, content []byte) (message.Answer, error) {
+	csr, err := x.request(content)
+	if err != nil {
+		return message.Answer{}, err
+	}
+	// Section 2.3: before there is a certificate, the message is signed with the CSR's key.
+	// Else the answer would be for somebody who need not hold it.
+	if subtle.ConstantTimeCompare(csr.RawSubjectPublicKeyInfo, x.message.Signer.RawSubjectPublicKeyInfo) != 1 {
+		return message.Answer{}, fault.New(fault.Denied, "OtherKey", "the message must be signed with the key of its CSR; a certificate is renewed by RenewalReq")
+	}
+	sum := sha256.Sum256(content)
+	if again, err := x.again(ctx, hex.EncodeToString(sum[:])); !fault.Is(err, fault.NotFound) {
+		return again, err
+	}
+	names, err := x.names(csr)
+	if err != nil {
+		return message.Answer{}, err
+	}
+	w := wish{csr: csr, sum: sum}
+	switch {
+	case x.door.Challenge:
+		spent, err := x.s.d.Passcodes.Spend(ctx, passcode.Use{
+			Door: Door, Profile: x.profile.Name, Secret: access.NewSecret(message.Challenge(csr)), CSR: sum, Names: names, From: x.from,
+		})
+		if err != nil {
+			return message.Answer{}, err
+		}
+		w.passcode = spent.ID
+		w.who = "passcode " + spent.ID
+	case x.door.Approval:
+		if err := x.room(ctx); err != nil {
+			return message.Answer{}, err
+		}
+		key := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
+		w.who = "key " + hex.EncodeToString(key[:])
+	default:
+		return message.Answer{}, fault.New(fault.Denied, "DoorClosed", "the profile %s takes renewals only", x.profile.Name)
+	}
+	return x.ask(ctx, w)
+}
+
+// renew answers RenewalReq (section 2.3): the next certificate for who holds the one before.
+func (x exchange) renew(ctx context.Context, content []byte) (message.Answer, error) {
+	if !x.door.RenewByCertificate {
+		return message.Answer{}, fault.New(fault.Denied, "DoorClosed", "the profile %s takes no renewals by certificate", x.profile.Name)
+	}
+	csr, err := x.request(content)
+	if err != nil {
+		return message.Answer{}, err
+	}
+	old := x.message.Signer
+	issued, err := holder.Check(ctx, x.s.d.Issued, old, x.s.d.Now())
+	if err != nil {
+		return message.Answer{}, err
+	}
+	sum := sha256.Sum256(content)
+	if again, err := x.again(ctx, hex.EncodeToString(sum[:])); !fault.Is(err, fault.NotFound) {
+		return again, err
+	}
+	if _, err := x.names(csr); err != nil {
+		return message.Answer{}, err
+	}
+	switch {
+	case issued.Profile != x.profile.Name:
+		return message.Answer{}, fault.New(fault.Denied, "OtherProfile", "the certificate was issued by the profile %s; renew it there", issued.Profile)
+	case csr.Subject.ToRDNSequence().String() != old.Subject.ToRDNSequence().String(), !enrollment.SameNames(requestNames(csr), certificateNames(old)):
+		return message.Answer{}, fault.New(fault.Denied, "NamesDiffer", "the CSR must have the subject and the alternative names of the certificate that it renews")
+	}
+	return x.ask(ctx, wish{csr: csr, sum: sum, who: "certificate " + issued.SHA256})
+}
+
+// request reads the CSR of a message. Its signature is checked on the road.
+func (x exchange) request(content []byte) (*x509.CertificateRequest, error) {
+	csr, err := x509.ParseCertificateRequest(content)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not readable as PKCS #10")
+	}
+	return csr, nil
+}
+
+// names are all names that the certificate would say, if the door allows them.
+func (x exchange) names(csr *x509.CertificateRequest) ([]string, error) {
+	names := requestNames(csr).All()
+	if csr.Subject.CommonName != "" {
+		names = append(names, csr.Subject.CommonName)
+	}
+	if len(names) == 0 {
+		return nil, fault.New(fault.Invalid, "TooFewNames", "the CSR names nobody; ask for a common name or an alternative name")
+	}
+	if name, outside := passcode.Outside(x.door.Names, names); outside {
+		return nil, fault.New(fault.Denied, "NameNotAllowed", "the name %.64q cannot be had by SCEP", name)
+	}
+	return names, nil
+}
+
+func requestNames(csr *x509.CertificateRequest) profile.Names {
+	return enrollment.NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+}
+
+func certificateNames(c *x509.Certificate) profile.Names {
+	return enrollment.NamesIn(c.DNSNames, c.EmailAddresses, c.IPAddresses, c.URIs)
+}
+
+// room refuses a request of a stranger while too many wait for a person.
+func (x exchange) room(ctx context.Context) error {
+	waiting, err := x.s.d.Road.List(ctx, x.caller(""), enrollment.Query{State: enrollment.Pending, Kind: enrollment.Direct, Limit: maxPending})
+	if err == nil && len(waiting) == maxPending {
+		err = fault.New(fault.Limited, "TooManyWait", "%d requests wait for an approval; come back later", maxPending)
+	}
+	return err
+}
+
+// wish is a CSR that may be asked for.
+type wish struct {
+	csr      *x509.CertificateRequest
+	sum      [sha256.Size]byte // of the CSR
+	who      string            // for the record
+	passcode string            // id of the one-time password that was taken for it
+}
+
+// ask takes the direct road.
+func (x exchange) ask(ctx context.Context, w wish) (message.Answer, error) {
+	a := enrollment.Ask{Door: Door, Profile: x.profile.Name, CSR: w.csr.Raw, Approval: x.door.Approval}
+	if w.passcode != "" {
+		a.Once = "passcode/" + w.passcode
+	}
+	a.Also = func(ctx context.Context, made enrollment.Enrolled) error {
+		now := x.s.d.Now()
+		if made.State != enrollment.Completed {
+			if err := x.s.d.Waiting.Wait(ctx, x.key(hex.EncodeToString(w.sum[:])), made.Request, now); err != nil {
+				return err
+			}
+		}
+		return x.s.d.Waiting.Wait(ctx, x.key("poll"), made.Request, now)
+	}
+	made, err := x.s.d.Road.Enroll(ctx, x.caller(w.who), a)
+	if err != nil {
+		if w.passcode != "" && fault.Is(err, fault.Invalid) { // nothing was issued for it
+			if releaseErr := x.s.d.Passcodes.Release(ctx, w.passcode); releaseErr != nil {
+				return message.Answer{}, releaseErr
+			}
+		}
+		return message.Answer{}, err
+	}
+	return x.made(made)
+}
+
+// again answers a client that sends the same CSR while it waits, or fault.NotFound. Once it
+// has what it waited for, the same CSR is a new wish.
+func (x exchange) again(ctx context.Context, more string) (message.Answer, error) {
+	request, err := x.s.d.Waiting.Waiting(ctx, x.key(more))
+	if err != nil {
+		return message.Answer{}, err
+	}
+	made, err := x.s.d.Road.Collect(ctx, x.caller(""), request)
+	if err != nil {
+		return message.Answer{}, err
+	}
+	if !made.State.Live() {
+		if err := x.s.d.Waiting.Waited(ctx, x.key(more)); err != nil {
+			return message.Answer{}, err
+		}
+	}
+	return x.made(made)
+}
+
+func (x exchange) made(r enrollment.Enrolled) (message.Answer, error) {
+	switch {
+	case r.State == enrollment.Completed:
+		return x.success([][]byte{r.Certificate}, nil)
+	case r.State.Live():
+		return message.Answer{Status: message.Pending}, nil
+	}
+	return message.Answer{}, fault.New(fault.Denied, "RequestEnded", "the request %s was %s: %s", r.Request, r.State, r.Problem)
+}
