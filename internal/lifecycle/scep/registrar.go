@@ -12,7 +12,6 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
-	"chatelaine.dev/internal/lifecycle/scep/message"
 	"chatelaine.dev/internal/pki/cms"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/vault/keystore"
@@ -98,9 +97,9 @@ func (k Key) opener(legacy bool) cms.Opener {
 	return cms.Opener{Certificate: k.Certificate, Key: d, Legacy: legacy}
 }
 
-func (k Key) signer() message.Registrar {
+func (k Key) signer() cms.Signer {
 	s, _ := k.private.(crypto.Signer)
-	return message.Registrar{Certificate: k.Certificate, Key: s}
+	return cms.Signer{Certificate: k.Certificate, Key: s}
 }
 
 // For returns the registrar of an authority, with a certificate that is good for a while.

@@ -178,7 +178,7 @@ func (s *Service) Operation(ctx context.Context, name string, raw []byte, from a
 			return nil, err
 		}
 	}
-	return x.registrar.Current.signer().Answer(m, a)
+	return message.Reply(x.registrar.Current.signer(), m, a)
 }
 
 func (x exchange) do(ctx context.Context, o operation) (message.Answer, error) {

@@ -3,7 +3,6 @@
 package message
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/asn1"
@@ -159,37 +158,31 @@ type Answer struct {
 	Content []byte
 }
 
-// Registrar signs answers.
-type Registrar struct {
-	Certificate *x509.Certificate
-	Key         crypto.Signer
-}
-
-// Answer makes the answer to a message (section 3.3.2).
-func (r Registrar) Answer(to Message, a Answer) ([]byte, error) {
-	d, err := pkcs7.NewSignedData(a.Content)
-	if err != nil {
-		return nil, err
-	}
-	d.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
+// Reply makes the answer to a message (section 3.3.2), signed by the registrar.
+func Reply(by cms.Signer, to Message, a Answer) ([]byte, error) {
 	nonce := make([]byte, 16)
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the process instead
-	attributes := []pkcs7.Attribute{
-		{Type: oidTransaction, Value: printable(to.Transaction)}, {Type: oidType, Value: printable(string(CertRep))}, {Type: oidStatus, Value: printable(string(a.Status))},
-		{Type: oidSenderNonce, Value: nonce}, {Type: oidRecipientNonce, Value: to.Nonce},
+	type attribute struct {
+		kind  asn1.ObjectIdentifier
+		value any
+	}
+	values := []attribute{
+		{oidTransaction, printable(to.Transaction)}, {oidType, printable(string(CertRep))}, {oidStatus, printable(string(a.Status))},
+		{oidSenderNonce, nonce}, {oidRecipientNonce, to.Nonce},
 	}
 	if a.Status == Failure {
-		attributes = append(attributes, pkcs7.Attribute{Type: oidFailInfo, Value: printable(string(a.Why))})
-		if a.Text != "" {
-			attributes = append(attributes, pkcs7.Attribute{Type: oidFailText, Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(a.Text)}})
+		values = append(values, attribute{oidFailInfo, printable(string(a.Why))},
+			attribute{oidFailText, asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(a.Text)}})
+	}
+	attributes := make([]cms.SignedAttribute, len(values))
+	for i, v := range values {
+		der, err := asn1.Marshal(v.value)
+		if err != nil {
+			return nil, err
 		}
+		attributes[i] = cms.SignedAttribute{Type: v.kind, Value: der}
 	}
-	if err := d.AddSigner(r.Certificate, r.Key, pkcs7.SignerInfoConfig{ExtraSignedAttributes: attributes}); err != nil {
-		return nil, err
-	}
-	// Every client knows this name of the algorithm (RFC 3370 section 3.2), and some no other.
-	d.GetSignedData().SignerInfos[0].DigestEncryptionAlgorithm.Algorithm = pkcs7.OIDEncryptionAlgorithmRSA
-	return d.Finish()
+	return by.Sign(a.Content, attributes...)
 }
 
 // printable is a PrintableString, as section 3.2.1 wants it; what has other characters,
