@@ -122,7 +122,7 @@ type Material struct {
 	Key         keystore.Material `json:"key,omitempty"` // until the vault has it
 	CSR         []byte            `json:"csr,omitempty"`
 	Proved      bool              `json:"proved,omitempty"` // the names are a door's and not the CSR's
-	Token       string            `json:"token,omitempty"` // of an order that the issuer has not decided
+	Token       string            `json:"token,omitempty"`  // of an order that the issuer has not decided
 	Certificate []byte            `json:"certificate,omitempty"`
 	Chain       [][]byte          `json:"chain,omitempty"`
 }

@@ -58,7 +58,7 @@ func (x exchange) crl(ctx context.Context, content []byte) (message.Answer, erro
 	if _, err := x.named(content); err != nil {
 		return message.Answer{}, err
 	}
-	list, err := x.s.d.CRLs.Current(ctx, x.authority())
+	list, err := x.s.d.CRLs.Current(ctx, x.authority(), "")
 	if err != nil {
 		return message.Answer{}, err
 	}

@@ -64,7 +64,8 @@ type Issued interface {
 
 // CRLs has the published lists; *revocation.Service does.
 type CRLs interface {
-	Current(ctx context.Context, authority string) (revocation.CRL, error)
+	// Current returns an authority's list; the empty part is the whole one.
+	Current(ctx context.Context, authority, part string) (revocation.CRL, error)
 }
 
 // Refusals counts failed attempts; *access.Refusals does.
