@@ -99,8 +99,11 @@ func Read(raw []byte, legacy bool) (Message, error) {
 	if err := p7.Verify(); err != nil {
 		return Message{}, errBad("its signature is wrong")
 	}
-	for kind, to := range map[*asn1.ObjectIdentifier]any{&oidType: &m.Type, &oidTransaction: &m.Transaction, &oidSenderNonce: &m.Nonce} {
-		if err := p7.UnmarshalSignedAttribute(*kind, to); err != nil {
+	for _, a := range []struct {
+		kind asn1.ObjectIdentifier
+		to   any
+	}{{oidType, &m.Type}, {oidTransaction, &m.Transaction}, {oidSenderNonce, &m.Nonce}} {
+		if err := p7.UnmarshalSignedAttribute(a.kind, a.to); err != nil {
 			return Message{}, errBad("an attribute is missing")
 		}
 	}
