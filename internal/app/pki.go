@@ -122,10 +122,7 @@ func (a *App) openACME(ctx context.Context) error {
 		Settings: a.cfg.ACME, Domain: a.cfg.Domain, DB: a.db, Chest: chest, Profiles: a.Profiles,
 		Road: acme.Road{Requests: a.Requests}, Ledger: acme.Ledger{Revocation: a.Revocation, Certificates: store},
 		Chains: &acme.Chains{Certificates: a.Authorities.Public, Now: a.now},
-		Permit: func(networks []netip.Prefix) func(netip.Addr, bool) error { return reach{networks}.permit },
-		Dial: func(permit func(netip.Addr, bool) error, r *net.Resolver) func(context.Context, string, string) (net.Conn, error) {
-			return dialer{permit: permit, resolver: r}.DialContext
-		},
+		Permit: permitACME, Dial: dialACME,
 		Audit: a.trail, Guard: a.Directory, Now: a.now, Log: a.log,
 	})
 	a.ACME = &servers
@@ -139,6 +136,15 @@ func (a *App) handleReview(ctx context.Context, w review.Work) error {
 		return a.Reviews.Fail(context.WithoutCancel(ctx), w, err)
 	}
 	return err
+}
+
+// permitACME decides as for webhooks: whoever orders a certificate names any address.
+func permitACME(networks []netip.Prefix) func(a netip.Addr, local bool) error {
+	return reach{networks}.permit
+}
+
+func dialACME(permit func(a netip.Addr, local bool) error, r *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialer{permit: permit, resolver: r}.DialContext
 }
 
 // named seals values that have a name alone.

@@ -74,7 +74,7 @@ func Open(ctx context.Context, c Config) (Servers, error) {
 		floor = c.Now()
 	}
 	nonces := nonce.New(key, floor, c.Now)
-	validator, records, err := validation(c)
+	validator, records, err := Validation(c)
 	if err != nil {
 		return Servers{}, err
 	}
@@ -93,15 +93,15 @@ func Open(ctx context.Context, c Config) (Servers, error) {
 	})}, nil
 }
 
-// validation is what asks servers and the DNS.
-func validation(c Config) (*challenge.Validator, records, error) {
+// Validation is what asks servers and the DNS.
+func Validation(c Config) (*challenge.Validator, Records, error) {
 	servers := c.Settings.Resolvers
 	if len(servers) == 0 {
 		servers = machineResolvers("/etc/resolv.conf")
 	}
 	// The resolvers are the operator's: loopback is the usual place of one.
 	toResolver := c.Dial(func(netip.Addr, bool) error { return nil }, nil)
-	var asked records
+	var asked Records
 	if len(servers) > 0 {
 		r, err := resolver.New(resolver.Config{Servers: servers, Dial: toResolver})
 		if err != nil {
@@ -130,13 +130,13 @@ func validation(c Config) (*challenge.Validator, records, error) {
 	return challenge.New(challenge.Config{Dial: dial, TXT: asked.TXT, HTTPPort: c.Settings.HTTPPort, TLSPort: c.Settings.TLSPort}), asked, nil
 }
 
-// records asks for TXT and CAA records; without a resolver there is nobody to ask.
-type records struct{ *resolver.Resolver }
+// Records asks for TXT and CAA records; without a resolver there is nobody to ask.
+type Records struct{ *resolver.Resolver }
 
 var errNoResolver = errors.New("this machine names no resolver; set acme.resolvers in the configuration")
 
 // TXT is that of resolver.Resolver.
-func (r records) TXT(ctx context.Context, name string) ([]string, error) {
+func (r Records) TXT(ctx context.Context, name string) ([]string, error) {
 	if r.Resolver == nil {
 		return nil, errNoResolver
 	}
@@ -144,7 +144,7 @@ func (r records) TXT(ctx context.Context, name string) ([]string, error) {
 }
 
 // CAA is that of resolver.Resolver.
-func (r records) CAA(ctx context.Context, name string) ([]resolver.Record, error) {
+func (r Records) CAA(ctx context.Context, name string) ([]resolver.Record, error) {
 	if r.Resolver == nil {
 		return nil, errNoResolver
 	}
