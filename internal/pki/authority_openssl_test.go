@@ -21,8 +21,13 @@ func TestOpenSSLAcceptsTheHierarchies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.below("root", spec("middle", 1, func(s *authority.Spec) { s.Permitted = profile.Names{DNS: []string{"example.com"}, IP: []string{"10.0.0.0/8"}} }))
-	w.below("middle", spec("leafing", 0, func(s *authority.Spec) { s.Validity = year / 2; s.Excluded = profile.Names{DNS: []string{"secret.example.com"}} }))
+	w.below("root", spec("middle", 1, func(s *authority.Spec) {
+		s.Permitted = profile.Names{DNS: []string{"example.com"}, IP: []string{"10.0.0.0/8"}}
+	}))
+	w.below("middle", spec("leafing", 0, func(s *authority.Spec) {
+		s.Validity = year / 2
+		s.Excluded = profile.Names{DNS: []string{"secret.example.com"}}
+	}))
 	if _, err := w.authorities.Create(t.Context(), somebody, spec("ed-root", 2, func(s *authority.Spec) { s.Key = ed })); err != nil {
 		t.Fatal(err)
 	}
