@@ -10,6 +10,8 @@ import (
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/ocsp"
 	"chatelaine.dev/internal/vault/object"
 )
 
@@ -20,7 +22,7 @@ func (a *App) feedInventory() {
 		Name: "inventory.vaults", Types: []string{"Microsoft.KeyVault.CertificateNewVersionCreated"}, Handle: a.keptInVault,
 	})
 	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued})
-	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked"}, Handle: a.revoked})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked", "Chatelaine.CertificateReleased"}, Handle: a.revoked})
 }
 
 // feed is who keeps the inventory.
@@ -45,9 +47,12 @@ func (a *App) keptInVault(ctx context.Context, e event.Event) error {
 // issued records what one of our authorities issued, at no place: where it is installed is
 // for others to find.
 func (a *App) issued(ctx context.Context, e event.Event) error {
-	var d struct{ Authority, Serial string }
+	var d struct{ Authority, Serial, Profile string }
 	if err := json.Unmarshal(e.Data, &d); err != nil {
 		return err
+	}
+	if d.Profile == ocsp.SignerProfile { // lives in this process alone, and is replaced by itself
+		return nil
 	}
 	made, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
 	if err != nil {
@@ -67,15 +72,23 @@ func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []by
 	return err
 }
 
-// revoked marks what one of our authorities revoked. A certificate that the inventory
-// does not know yet fails and is tried again, after it was recorded.
+// revoked marks what one of our authorities revoked, put on hold or released, as it is by
+// now: events may come late. A certificate that the inventory does not know yet fails and
+// is tried again, after it was recorded.
 func (a *App) revoked(ctx context.Context, e event.Event) error {
-	var d struct {
-		SHA256, Reason string
-		RevokedAt      time.Time
-	}
+	var d struct{ SHA256, Authority, Serial string }
 	if err := json.Unmarshal(e.Data, &d); err != nil || d.SHA256 == "" {
 		return err // a serial that was never issued has no certificate
 	}
-	return a.Inventory.MarkRevoked(ctx, d.SHA256, d.RevokedAt, d.Reason)
+	c, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
+	if err != nil {
+		return err
+	}
+	if c.Profile == ocsp.SignerProfile {
+		return nil
+	}
+	if c.State != issuance.Revoked {
+		return a.Inventory.MarkReleased(ctx, c.SHA256)
+	}
+	return a.Inventory.MarkRevoked(ctx, c.SHA256, c.RevokedAt, c.Reason)
 }

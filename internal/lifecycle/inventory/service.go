@@ -325,7 +325,7 @@ func (s *Service) SetLineage(ctx context.Context, sha256, lineage, owner string)
 }
 
 // MarkRevoked notes that a certificate was revoked and judges it again. The first time
-// and reason stay. It is called like SetLineage.
+// and reason stay, unless that was a hold. It is called like SetLineage.
 func (s *Service) MarkRevoked(ctx context.Context, sha256 string, at time.Time, reason string) error {
 	return s.Transact(ctx, func(ctx context.Context) error {
 		e, err := s.entry(ctx, sha256)
@@ -333,6 +333,21 @@ func (s *Service) MarkRevoked(ctx context.Context, sha256 string, at time.Time, 
 			return err
 		}
 		if err := s.Store.SetRevoked(ctx, e.SHA256, at, clean(reason)); err != nil {
+			return err
+		}
+		return s.judge(ctx, e.Certificate, issuerCache{})
+	})
+}
+
+// MarkReleased notes that a certificate is not on hold any more and judges it again. One
+// that is revoked for good stays so. It is called like SetLineage.
+func (s *Service) MarkReleased(ctx context.Context, sha256 string) error {
+	return s.Transact(ctx, func(ctx context.Context) error {
+		e, err := s.entry(ctx, sha256)
+		if err != nil {
+			return err
+		}
+		if err := s.Store.SetRevoked(ctx, e.SHA256, time.Time{}, ""); err != nil {
 			return err
 		}
 		return s.judge(ctx, e.Certificate, issuerCache{})

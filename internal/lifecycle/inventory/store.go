@@ -199,7 +199,8 @@ type Store interface {
 	// SaveVerdict replaces the findings, trust and score.
 	SaveVerdict(ctx context.Context, sha256 string, v Verdict, at time.Time) error
 	SetLineage(ctx context.Context, sha256, lineage, owner string, stage Stage) error
-	// SetRevoked keeps an earlier revocation as it is.
+	// SetRevoked keeps an earlier revocation as it is, unless its reason is certificateHold.
+	// The zero time ends a hold.
 	SetRevoked(ctx context.Context, sha256 string, at time.Time, reason string) error
 	// Fingerprints returns the SHA256 of certificates after the given one, in order.
 	Fingerprints(ctx context.Context, after string, limit int) ([]string, error)

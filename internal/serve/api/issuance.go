@@ -8,7 +8,6 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
-	"chatelaine.dev/internal/pki/revocation"
 )
 
 func (a *door) issuanceOperations() {
@@ -17,12 +16,6 @@ func (a *door) issuanceOperations() {
 		action: issuance.IssueCertificates, scope: "/authorities/{authority}/profiles/{profile}", status: http.StatusCreated}, a.issueCertificate)
 	register(a, tag, operation{id: "listIssued", method: http.MethodGet, path: "/authorities/{authority}/certificates", summary: "List what an authority has issued, newest first",
 		action: issuance.ReadCertificates, scope: "/authorities/{authority}"}, a.listIssued)
-}
-
-func (a *door) revocationOperations() {
-	register(a, "authorities", operation{id: "revokeIssued", method: http.MethodPost, path: "/authorities/{authority}/certificates/{serial}/revoke",
-		summary: "Revoke a certificate of an authority",
-		action:  revocation.RevokeCertificates, scope: "/authorities/{authority}"}, a.revokeIssued)
 }
 
 // issuedModel is a certificate that an authority has made.
@@ -95,19 +88,4 @@ func (a *door) listIssued(ctx context.Context, c access.Caller, in *struct {
 		items[i] = modelOfIssued(x)
 	}
 	return pageOf(items, next), nil
-}
-
-func (a *door) revokeIssued(ctx context.Context, c access.Caller, in *struct {
-	AuthorityPath
-	Serial string `path:"serial" maxLength:"128" doc:"hex"`
-	Body   *struct {
-		Reason string `json:"reason,omitempty" enum:"unspecified,keyCompromise,cACompromise,affiliationChanged,superseded,cessationOfOperation,privilegeWithdrawn"`
-	}
-}) (*answer[issuedModel], error) {
-	r := revocation.Request{Authority: in.Authority, Serial: in.Serial}
-	if in.Body != nil {
-		r.Reason = in.Body.Reason
-	}
-	x, err := a.Revocation.Revoke(ctx, c, r)
-	return answerOf(modelOfIssued(x), err)
 }

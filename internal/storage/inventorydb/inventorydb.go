@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/storage"
 )
@@ -214,13 +213,10 @@ func (s *Store) SetLineage(ctx context.Context, sha256, lineage, owner string, s
 	return storage.One(res, err, "certificate not found")
 }
 
-// SetRevoked keeps an earlier revocation as it is.
+// SetRevoked keeps an earlier revocation as it is, unless it is a hold.
 func (s *Store) SetRevoked(ctx context.Context, sha256 string, at time.Time, reason string) error {
-	if at.IsZero() {
-		return fault.New(fault.Invalid, "InvalidTime", "a revocation needs its time")
-	}
-	_, err := s.db.Exec(ctx, `UPDATE inventory_certificates SET revoked = $2, revocation_reason = $3 WHERE sha256 = $1 AND revoked = 0`,
-		sha256, storage.Micros(at), reason)
+	_, err := s.db.Exec(ctx, `UPDATE inventory_certificates SET revoked = $2, revocation_reason = $3
+		WHERE sha256 = $1 AND (revoked = 0 OR revocation_reason = 'certificateHold')`, sha256, storage.Micros(at), reason)
 	return storage.Translate(err)
 }
 
