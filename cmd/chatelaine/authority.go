@@ -13,7 +13,7 @@ import (
 
 func authorityCommand() *cobra.Command {
 	c := group("authority", "Authorities: the CAs of your own", authorityGroup, authorityListCommand(), authorityShowCommand(), authorityChainCommand(),
-		authorityCertificatesCommand(), authorityCreateCommand(), authorityRequestCommand(), authorityImportCommand(), authorityCrossCommand(), authorityCrossesCommand(),
+		authorityCertificatesCommand(), authorityCRLsCommand(), authorityCreateCommand(), authorityRequestCommand(), authorityImportCommand(), authorityCrossCommand(), authorityCrossesCommand(),
 		authoritySucceedCommand(), authorityDisableCommand(), authorityEnableCommand(), authorityOfflineCommand())
 	c.Aliases = []string{"authorities", "ca"}
 	return c

@@ -19,6 +19,7 @@ import (
 type revokeOptions struct {
 	remote
 	what, reason string
+	since        string
 	in           io.Reader
 }
 
@@ -33,23 +34,43 @@ func revokeCommand() *cobra.Command {
 	c.GroupID = authorityGroup
 	c.Long = `Revoke a certificate that an authority of your own has issued: named by its file in PEM
 (- for standard input) or by authority and serial. Certificates of other CAs, and those that
-belong to a lineage, are revoked with "chatelaine certificate revoke".`
-	reasonFlag(c, &o.reason)
+belong to a lineage, are revoked with "chatelaine certificate revoke". The reason
+certificateHold can be taken back with "chatelaine release".`
+	words := []string{"unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn", "certificateHold"}
+	c.Flags().StringVar(&o.reason, "reason", "unspecified", strings.Join(words, ", "))
+	complete(c, "reason", words...)
+	sinceFlag(c, &o.since)
 	return c
 }
 
-func runRevoke(ctx context.Context, o revokeOptions) error {
-	authority, serial, ok := strings.Cut(o.what, "/")
-	if _, err := os.Stat(o.what); err == nil || !ok {
-		b, err := readInput(o.in, o.what)
-		if err != nil {
-			return err
-		}
-		if authority, serial, err = issuerOf(ctx, o.remote, b); err != nil {
-			return err
-		}
+// sinceFlag takes an invalidity date.
+func sinceFlag(c *cobra.Command, since *string) {
+	c.Flags().StringVar(since, "invalid-since", "", "when the key is thought to have been compromised, as 2026-09-01T12:00:00Z")
+}
+
+// named finds the authority and the serial that a revocation is about.
+func (o revokeOptions) named(ctx context.Context) (id, serial string, err error) {
+	id, serial, ok := strings.Cut(o.what, "/")
+	if _, err := os.Stat(o.what); err != nil && ok {
+		return id, serial, nil
 	}
-	gone, err := send[issued](ctx, o.remote, at("POST /authorities/%s/certificates/%s/revoke", authority, serial), map[string]any{"reason": o.reason})
+	b, err := readInput(o.in, o.what)
+	if err != nil {
+		return "", "", err
+	}
+	return issuerOf(ctx, o.remote, b)
+}
+
+func runRevoke(ctx context.Context, o revokeOptions) error {
+	id, serial, err := o.named(ctx)
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"reason": o.reason}
+	if o.since != "" {
+		body["invalidSince"] = o.since
+	}
+	gone, err := send[issued](ctx, o.remote, at("POST /authorities/%s/certificates/%s/revoke", id, serial), body)
 	if err != nil {
 		return err
 	}
@@ -57,6 +78,34 @@ func runRevoke(ctx context.Context, o revokeOptions) error {
 		return o.WriteJSON(gone)
 	}
 	fmt.Fprintf(o.Out, "revoked %s of %s: %s\n", gone.Value.Serial, gone.Value.Authority, gone.Value.Reason)
+	return nil
+}
+
+func releaseCommand() *cobra.Command {
+	var o revokeOptions
+	var c *cobra.Command
+	c = o.command("release FILE | AUTHORITY/SERIAL", "End the hold of a certificate that was revoked for certificateHold", cobra.ExactArgs(1),
+		func(ctx context.Context, args []string) error {
+			o.what, o.in = args[0], c.InOrStdin()
+			return runRelease(ctx, o)
+		})
+	c.GroupID = authorityGroup
+	return c
+}
+
+func runRelease(ctx context.Context, o revokeOptions) error {
+	id, serial, err := o.named(ctx)
+	if err != nil {
+		return err
+	}
+	back, err := send[issued](ctx, o.remote, at("POST /authorities/%s/certificates/%s/release", id, serial), nil)
+	if err != nil {
+		return err
+	}
+	if o.Format == terminal.JSON {
+		return o.WriteJSON(back)
+	}
+	fmt.Fprintf(o.Out, "released %s of %s\n", back.Value.Serial, back.Value.Authority)
 	return nil
 }
 
