@@ -10,6 +10,7 @@ import (
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/connectors"
 	"chatelaine.dev/internal/event"
+	acmeDoor "chatelaine.dev/internal/serve/acme"
 	"chatelaine.dev/internal/serve/console"
 )
 
@@ -29,7 +30,8 @@ func (a *App) consoleDeps(own string) (console.Deps, error) {
 		Sessions: a.sessions, Inventory: a.Inventory, Vaults: a.Vaults,
 		Shelves: console.Shelves{Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates},
 		Audit:   consoleAudit{a.Audit()}, Subscriptions: a.Subscriptions,
-		Events:   event.Reader{Store: a.events.Store, Guard: a.Directory},
+		Events: event.Reader{Store: a.events.Store, Guard: a.Directory},
+		ACME:   a.ACME, ACMEURL: func(profile string) string { return own + acmeDoor.Prefix + profile + "/directory" },
 		VaultURL: func(vault string) string { return "https://" + vault + "." + a.cfg.Domain + port },
 		Now:      a.now, Log: a.log,
 	}, nil

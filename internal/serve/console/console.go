@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/event"
 	"chatelaine.dev/internal/event/subscription"
+	"chatelaine.dev/internal/lifecycle/acme"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/discovery"
@@ -42,6 +43,9 @@ type Deps struct {
 	Events    Events
 
 	Subscriptions Subscriptions
+
+	ACME    ACME                        // with ACMEURL
+	ACMEURL func(profile string) string // the directory of a profile's ACME server
 
 	Catalog Catalog // with Audits
 	Audits  Audits
@@ -178,6 +182,10 @@ func (c *Console) routes() {
 		c.page("GET /issuance-audits/{id}/line", c.auditProgress)
 		govern.Entries = append(govern.Entries, view.Entry{Name: "Profiles", Href: "/profiles"})
 	}
+	if c.ACME != nil {
+		c.acmeRoutes()
+		govern.Entries = append(govern.Entries, view.Entry{Name: "ACME", Href: "/acme"})
+	}
 	if c.Connections != nil {
 		c.page("GET /connections", c.connections)
 		c.page("GET /connections/new", c.newConnection)
@@ -201,6 +209,18 @@ func (c *Console) routes() {
 		}
 	}
 	c.page("/", c.nowhere)
+}
+
+func (c *Console) acmeRoutes() {
+	c.page("GET /acme", c.acme)
+	c.page("GET /acme/keys/new", c.askACMEKey)
+	c.page("POST /acme/keys/new", c.createACMEKey)
+	c.page("GET /acme/windows/new", c.askACMEWindow)
+	c.page("POST /acme/windows/new", c.createACMEWindow)
+	for kind, e := range c.endings() {
+		c.page("GET /acme/"+kind+"/{id}/"+e.path, c.askACMEEnd(kind))
+		c.page("POST /acme/"+kind+"/{id}/"+e.path, c.endACME(kind))
+	}
 }
 
 // adopts reports whether what an adoption asks about is there.
@@ -288,6 +308,18 @@ type AuditReader interface {
 // Events tells what happened; event.Reader is one.
 type Events interface {
 	List(ctx context.Context, c access.Caller, q event.Query, cursor string) (event.Page, error)
+}
+
+// ACME keeps who gets certificates by ACME; *acme.Service is one.
+type ACME interface {
+	ExternalKeys(ctx context.Context, c access.Caller, profile, after string, limit int) ([]acme.ExternalKey, error)
+	CreateExternalKey(ctx context.Context, c access.Caller, d acme.ExternalKeyDraft) (acme.ExternalKey, error)
+	RevokeExternalKey(ctx context.Context, c access.Caller, id string) (acme.ExternalKey, error)
+	Accounts(ctx context.Context, c access.Caller, q acme.AccountQuery) ([]acme.Account, error)
+	EndAccount(ctx context.Context, c access.Caller, id string) (acme.Account, error)
+	Windows(ctx context.Context, c access.Caller) ([]acme.Window, error)
+	CreateWindow(ctx context.Context, c access.Caller, w acme.Window) (acme.Window, error)
+	DeleteWindow(ctx context.Context, c access.Caller, id string) error
 }
 
 // Catalog keeps the profiles; *catalog.Service is one.

@@ -123,6 +123,10 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.OK, Title: "The profile was changed."}
 	case "profile-deleted":
 		return view.Notice{Tone: view.OK, Title: "The profile was deleted."}
+	case "window-opened":
+		return view.Notice{Tone: view.OK, Title: "The window is open.", Text: "Clients hear of it when they next ask, within six hours."}
+	case "acme-ended":
+		return view.Notice{Tone: view.OK, Title: "It has ended."}
 	case "event-taken":
 		return view.Notice{Tone: view.OK, Title: "The endpoint took the event."}
 	case "event-refused":
