@@ -184,7 +184,7 @@ func (c *Console) routes() {
 	}
 	if c.ACME != nil {
 		c.acmeRoutes()
-		govern.Entries = append(govern.Entries, view.Entry{Name: "ACME", Href: "/acme"})
+		govern.Entries = append(govern.Entries, view.Entry{Name: "ACME", Href: "/acme-server"})
 	}
 	if c.Connections != nil {
 		c.page("GET /connections", c.connections)
@@ -212,14 +212,14 @@ func (c *Console) routes() {
 }
 
 func (c *Console) acmeRoutes() {
-	c.page("GET /acme", c.acme)
-	c.page("GET /acme/keys/new", c.askACMEKey)
-	c.page("POST /acme/keys/new", c.createACMEKey)
-	c.page("GET /acme/windows/new", c.askACMEWindow)
-	c.page("POST /acme/windows/new", c.createACMEWindow)
+	c.page("GET /acme-server", c.acme)
+	c.page("GET /acme-server/keys/new", c.askACMEKey)
+	c.page("POST /acme-server/keys/new", c.createACMEKey)
+	c.page("GET /acme-server/windows/new", c.askACMEWindow)
+	c.page("POST /acme-server/windows/new", c.createACMEWindow)
 	for kind, e := range c.endings() {
-		c.page("GET /acme/"+kind+"/{id}/"+e.path, c.askACMEEnd(kind))
-		c.page("POST /acme/"+kind+"/{id}/"+e.path, c.endACME(kind))
+		c.page("GET /acme-server/"+kind+"/{id}/"+e.path, c.askACMEEnd(kind))
+		c.page("POST /acme-server/"+kind+"/{id}/"+e.path, c.endACME(kind))
 	}
 }
 

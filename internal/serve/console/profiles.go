@@ -325,14 +325,14 @@ func (c *Console) acme(v *visit) error {
 	for _, k := range keys {
 		r := page.ACMERow{Name: k.ID, Profile: k.Profile, Owner: view.Clean(k.Owner), At: k.Created, When: view.Moment(now, k.Created), State: keyState(k, now)}
 		if k.Revoked.IsZero() {
-			r.End = view.Link{Href: "/acme/keys/" + url.PathEscape(k.ID) + "/revoke"}
+			r.End = view.Link{Href: "/acme-server/keys/" + url.PathEscape(k.ID) + "/revoke"}
 		}
 		p.Keys = append(p.Keys, r)
 	}
 	for _, a := range accounts {
 		r := page.ACMERow{Name: a.ID, Profile: a.Profile, Owner: view.Clean(a.Owner), At: a.Created, When: view.Moment(now, a.Created), State: view.Chip{Tone: view.None, Word: string(a.Status)}}
 		if a.Status == acme.Valid {
-			r.State.Tone, r.End = view.OK, view.Link{Href: "/acme/accounts/" + url.PathEscape(a.ID) + "/deactivate"}
+			r.State.Tone, r.End = view.OK, view.Link{Href: "/acme-server/accounts/" + url.PathEscape(a.ID) + "/deactivate"}
 		}
 		p.Accounts = append(p.Accounts, r)
 	}
@@ -343,10 +343,10 @@ func (c *Console) acme(v *visit) error {
 		}
 		p.Windows = append(p.Windows, page.ACMERow{
 			Name: coveredBy(w), Profile: w.Profile, Owner: view.Clean(w.Owner), At: w.End, When: view.Moment(now, w.End), State: state,
-			End: view.Link{Href: "/acme/windows/" + url.PathEscape(w.ID) + "/delete"},
+			End: view.Link{Href: "/acme-server/windows/" + url.PathEscape(w.ID) + "/delete"},
 		})
 	}
-	return v.show(http.StatusOK, p.Show(v.shell("ACME", "/acme")))
+	return v.show(http.StatusOK, p.Show(v.shell("ACME", "/acme-server")))
 }
 
 // maxACME is how many keys and accounts the page shows.
@@ -378,11 +378,11 @@ func coveredBy(w acme.Window) string {
 
 // acmeForm is a form of the ACME page.
 func acmeForm(title, action string, fields ...page.Field) page.Form {
-	return page.Form{Crumbs: []view.Link{{Text: "ACME", Href: "/acme"}}, Title: title, Action: action, Submit: title, Cancel: "/acme", Fields: fields}
+	return page.Form{Crumbs: []view.Link{{Text: "ACME", Href: "/acme-server"}}, Title: title, Action: action, Submit: title, Cancel: "/acme-server", Fields: fields}
 }
 
 func newKeyForm() page.Form {
-	f := acmeForm("Make a key", "/acme/keys/new",
+	f := acmeForm("Make a key", "/acme-server/keys/new",
 		page.Field{Name: "profile", Label: "Profile", Help: "Its ACME door must be open.", Value: "tls-server", Required: true},
 		page.Field{Name: "owner", Label: "Application or team", Help: "Whom the certificates belong to.", Required: true},
 		page.Field{Name: "comment", Label: "Comment"},
@@ -393,7 +393,7 @@ func newKeyForm() page.Form {
 
 func (c *Console) askACMEKey(v *visit) error {
 	f := newKeyForm()
-	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme")))
+	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme-server")))
 }
 
 // createACMEKey shows the secret on the page that answers: nowhere else can it be seen.
@@ -407,11 +407,11 @@ func (c *Console) createACMEKey(v *visit) error {
 	p := page.ACMEKey{Owner: view.Clean(k.Owner), Props: []page.Prop{
 		{Name: "Directory", Text: c.ACMEURL(k.Profile), Mono: true}, {Name: "Key id", Text: k.ID, Mono: true}, {Name: "Secret", Text: k.Secret.Reveal(), Mono: true},
 	}}
-	return v.show(http.StatusOK, p.Show(v.shell("A key for "+p.Owner, "/acme")))
+	return v.show(http.StatusOK, p.Show(v.shell("A key for "+p.Owner, "/acme-server")))
 }
 
 func newWindowForm() page.Form {
-	f := acmeForm("Open a window", "/acme/windows/new",
+	f := acmeForm("Open a window", "/acme-server/windows/new",
 		page.Field{Name: "hours", Label: "Within how many hours", Kind: "number", Value: "48", Required: true},
 		page.Field{Name: "profile", Label: "Profile", Help: "Empty: all."},
 		page.Field{Name: "owner", Label: "Owner", Help: "Empty: all."},
@@ -423,7 +423,7 @@ func newWindowForm() page.Form {
 
 func (c *Console) askACMEWindow(v *visit) error {
 	f := newWindowForm()
-	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme")))
+	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme-server")))
 }
 
 func (c *Console) createACMEWindow(v *visit) error {
@@ -437,7 +437,7 @@ func (c *Console) createACMEWindow(v *visit) error {
 	if err != nil {
 		return v.again(newWindowForm(), err)
 	}
-	return v.goTo("/acme?did=window-opened")
+	return v.goTo("/acme-server?did=window-opened")
 }
 
 // conclusion is how a key, an account or a window is ended.
@@ -466,13 +466,13 @@ func (c *Console) endings() map[string]conclusion {
 func (c *Console) askACMEEnd(kind string) func(v *visit) error {
 	return func(v *visit) error {
 		f := c.endForm(kind, v.r.PathValue("id"))
-		return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme")))
+		return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme-server")))
 	}
 }
 
 func (c *Console) endForm(kind, id string) page.Form {
 	e := c.endings()[kind]
-	f := acmeForm(e.title, "/acme/"+kind+"/"+url.PathEscape(id)+"/"+e.path)
+	f := acmeForm(e.title, "/acme-server/"+kind+"/"+url.PathEscape(id)+"/"+e.path)
 	f.Lead, f.Danger, f.Preview = e.lead, true, []page.Prop{{Name: "Id", Text: view.Clean(id), Mono: true}}
 	return f
 }
@@ -483,6 +483,6 @@ func (c *Console) endACME(kind string) func(v *visit) error {
 		if err := e.do(v.ctx(), v.caller, id); err != nil {
 			return v.again(c.endForm(kind, id), err)
 		}
-		return v.goTo("/acme?did=" + e.did)
+		return v.goTo("/acme-server?did=" + e.did)
 	}
 }
