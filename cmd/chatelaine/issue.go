@@ -22,6 +22,8 @@ type issued struct {
 	Subject     string    `json:"subject"`
 	NotAfter    time.Time `json:"notAfter"`
 	State       string    `json:"state"`
+	Request     string    `json:"request"`
+	Problem     string    `json:"problem"`
 	Reason      string    `json:"reason"`
 	Certificate string    `json:"certificate"`
 	Chain       string    `json:"chain"`
@@ -29,10 +31,10 @@ type issued struct {
 
 type issueOptions struct {
 	remote
-	csr, profile, authority, out string
-	days                         int
-	leaf                         bool
-	in                           io.Reader
+	csr, profile, authority, out, once string
+	days                               int
+	leaf                               bool
+	in                                 io.Reader
 }
 
 func issueCommand() *cobra.Command {
@@ -51,6 +53,7 @@ func issueCommand() *cobra.Command {
 	completeFlag(c, &o.remote, "profile", aProfile)
 	f.StringVar(&o.authority, "authority", "", "who signs (default: the profile's first)")
 	f.IntVar(&o.days, "days", 0, "for how long (default: as the profile says)")
+	f.StringVar(&o.once, "request", "", "an id of yours: the same again, with the same CSR, brings the same certificate")
 	f.BoolVar(&o.leaf, "leaf", false, "the certificate alone, without its issuers")
 	f.StringVar(&o.out, "out", "", "write to a file instead")
 	return c
@@ -62,12 +65,15 @@ func runIssue(ctx context.Context, o issueOptions) error {
 		return err
 	}
 	made, err := send[issued](ctx, o.remote, at("POST /profiles/%s/certificates", o.profile), map[string]any{
-		"csr": asPEM("CERTIFICATE REQUEST", csr), "authority": o.authority, "validityDays": o.days,
+		"csr": asPEM("CERTIFICATE REQUEST", csr), "authority": o.authority, "validityDays": o.days, "request": o.once,
 	})
 	if err != nil {
 		return err
 	}
 	c := made.Value
+	if c.Certificate == "" {
+		return fmt.Errorf("nothing is issued yet: request %s is %s; see \"chatelaine request show %s\", and issue with the same --request again to collect it", c.Request, c.State, c.Request)
+	}
 	fmt.Fprintf(o.Err, "issued by %s, serial %s, valid until %s\n", c.Authority, c.Serial, terminal.Moment(c.NotAfter))
 	if o.Format == terminal.JSON {
 		return o.WriteJSON(made)

@@ -65,8 +65,8 @@ Start with "chatelaine serve", then in another terminal: eval "$(chatelaine env)
 		scanCommand(), campaignCommand(), endpointCommand(),
 		certificateCommand(), lineageCommand(), requestCommand(), connectionCommand(),
 		vaultCommand(), objectCommand(), hsmCommand(), exportCommand(), importCommand(), byokCommand(),
-		authorityCommand(), profileCommand(), issuanceAuditCommand(), issueCommand(), revokeCommand(), releaseCommand(), revocationCommand(),
-		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(), acmeCommand(),
+		authorityCommand(), profileCommand(), issuanceAuditCommand(), issueCommand(), generateCommand(), revokeCommand(), releaseCommand(), revocationCommand(),
+		auditCommand(), subscriptionCommand(), accessCommand(), linkCommand(), acmeCommand(), passcodeCommand(),
 	)
 	return c
 }

@@ -84,10 +84,10 @@ func requestListCommand() *cobra.Command {
 	o.flags(c)
 	states := []string{"pending", "approved", "in_progress", "completed", "failed", "denied", "canceled", "expired"}
 	c.Flags().StringVar(&o.state, "state", "", strings.Join(states, ", "))
-	c.Flags().StringVar(&o.kind, "kind", "", "enroll, renew, revoke or certify")
+	c.Flags().StringVar(&o.kind, "kind", "", "enroll, renew, revoke, certify or direct")
 	c.Flags().StringVar(&o.lineage, "lineage", "", "name or id of a lineage")
 	complete(c, "state", states...)
-	complete(c, "kind", "enroll", "renew", "revoke", "certify")
+	complete(c, "kind", "enroll", "renew", "revoke", "certify", "direct")
 	return c
 }
 

@@ -116,7 +116,7 @@ var controlRoles = []Role{
 		Description: "Discovers, renews, deploys and revokes. Does not approve, and changes neither access nor authorities.",
 		Actions: inControl("certificates/*", "endpoints/*", "campaigns/*", "findings/*", "lineages/*", "deployments/*",
 			"requests/read", "requests/write", "connections/read", "connections/run",
-			"authorities/read", "profiles/read", "vaults/read", "subscriptions/read", "acme/*"),
+			"authorities/read", "profiles/read", "vaults/read", "subscriptions/read", "acme/*", "passcodes/*"),
 	},
 	{
 		ID: "6d0c2b2e-55d0-4c3a-9f4e-2f9c1c1f7a58", Name: "Subscriber",

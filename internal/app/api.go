@@ -16,7 +16,7 @@ func (a *App) apiDeps() (api.Deps, error) {
 	return api.Deps{
 		Version: Version, Domain: a.cfg.Domain, Tokens: a.Tokens, Vaults: a.Vaults, Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates, Exports: a.Exports, Audit: a.Audit(), Subscriptions: a.Subscriptions, Places: a.places(),
 		Authorities: a.Authorities, Issuance: a.Issuance, Profiles: a.Profiles, Reviews: a.Reviews, Revocation: a.Revocation, Directory: a.Directory, Sessions: a.sessions,
-		Inventory: a.Inventory, Discovery: a.Discovery, Lineages: a.Lineages, Renewal: a.Renewal, Requests: a.Requests,
+		Inventory: a.Inventory, Discovery: a.Discovery, Lineages: a.Lineages, Renewal: a.Renewal, Requests: a.Requests, Passcodes: a.Enrolment.Passcodes,
 		Deployments: a.Deployments, Connections: a.Connections, Connectors: known, ACME: a.ACME.Service,
 	}, nil
 }

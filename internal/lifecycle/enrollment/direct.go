@@ -43,7 +43,8 @@ type Ask struct {
 	// are taken.
 	CommonName string
 	Names      profile.Names
-	Validity   time.Duration // 0: the profile's default
+	Subject    profile.Subject // besides the common name; nil: that of the CSR, if the names are too
+	Validity   time.Duration   // 0: the profile's default
 	// Approval wants a person to agree even where the profile does not.
 	Approval bool
 	// Once makes the call idempotent: the same caller's second ask with it and the same CSR
@@ -61,6 +62,7 @@ type Ask struct {
 // Enrolled is what became of an Ask. Certificate and Chain are there when it is Completed.
 type Enrolled struct {
 	Request     string // id, for Collect
+	Authority   string // who issued it, or shall
 	State       State  // Pending: a person must agree; InProgress: the issuer thinks
 	Certificate []byte // DER
 	Chain       [][]byte
@@ -170,7 +172,7 @@ func (s *Service) asked(c access.Caller, a Ask) (Entry, *x509.CertificateRequest
 		a.Names = NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
 	}
 	e := s.begin(c, "", "")
-	e.Kind, e.Step, e.CSR, e.Door, e.Proved = Direct, Issue, a.CSR, a.Door, proved
+	e.Kind, e.Step, e.CSR, e.Door, e.Proved, e.Subject = Direct, Issue, a.CSR, a.Door, proved, a.Subject
 	e.Wanted = lineage.Wanted{
 		Name: nameOf(a), Owner: a.Owner, Profile: a.Profile, Authority: a.Authority, CommonName: a.CommonName, Names: a.Names,
 		Key: profile.KeyName(csr.PublicKey), Validity: profile.Duration(a.Validity.Truncate(time.Second)),
@@ -213,7 +215,7 @@ func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry,
 	_, err := own.Certify(ctx, c, e.issuance(func(ctx context.Context, made issuance.Result) error {
 		done = e
 		done.State, done.Step = Completed, Record
-		done.Certificate, done.Chain = made.DER, withoutRoot(made.Chain)
+		done.Certificate, done.Chain, done.Signer = made.DER, withoutRoot(made.Chain), made.Authority
 		done.Result = lineage.Certificate{SHA256: made.SHA256, NotBefore: made.NotBefore, NotAfter: made.NotAfter, Request: e.ID}
 		if err := s.Store.InsertRequest(ctx, done); err != nil {
 			return err
@@ -235,7 +237,7 @@ func (s *Service) atOnce(ctx context.Context, c access.Caller, own Own, e Entry,
 // issuance is what an authority of ours is asked for.
 func (e Entry) issuance(also func(context.Context, issuance.Result) error) issuance.Request {
 	q := issuance.Request{
-		ID: e.ID, Profile: e.Wanted.Profile, Authority: e.Wanted.Authority, CSR: e.CSR, Validity: time.Duration(e.Wanted.Validity), Also: also,
+		ID: e.ID, Profile: e.Wanted.Profile, Authority: e.Wanted.Authority, CSR: e.CSR, Validity: time.Duration(e.Wanted.Validity), Subject: e.Subject, Also: also,
 	}
 	if e.Proved {
 		q.CommonName, q.Names = e.Wanted.CommonName, e.Wanted.Names
@@ -249,7 +251,7 @@ func checkLater(p profile.Profile, csr *x509.CertificateRequest, e Entry, now ti
 	ask := profile.Ask{
 		PublicKey: csr.PublicKey, CommonName: e.Wanted.CommonName, Names: e.Wanted.Names, Validity: time.Duration(e.Wanted.Validity), Now: now,
 	}
-	if !e.Proved {
+	if ask.Subject = e.Subject; ask.Subject == nil && !e.Proved {
 		ask.Subject = profile.SubjectOf(csr.Subject)
 	}
 	if _, err := p.Plan(ask, now.AddDate(100, 0, 0)); err != nil {
@@ -284,7 +286,7 @@ func (s *Service) Collect(ctx context.Context, c access.Caller, request string) 
 }
 
 func (e Entry) enrolled() Enrolled {
-	r := Enrolled{Request: e.ID, State: e.State, Problem: e.Problem}
+	r := Enrolled{Request: e.ID, Authority: firstOf(e.Signer, e.Wanted.Authority), State: e.State, Problem: e.Problem}
 	switch e.State {
 	case Approved:
 		r.State = InProgress

@@ -11,6 +11,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -125,6 +126,8 @@ type Material struct {
 	Token       string            `json:"token,omitempty"`  // of an order that the issuer has not decided
 	Certificate []byte            `json:"certificate,omitempty"`
 	Chain       [][]byte          `json:"chain,omitempty"`
+	Subject     profile.Subject   `json:"subject,omitempty"` // of a direct one, when it is not the CSR's
+	Signer      string            `json:"signer,omitempty"`  // the authority of ours that issued it: a successor, perhaps
 }
 
 // Entry is a request with its material, as the Store keeps it.

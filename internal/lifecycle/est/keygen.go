@@ -3,17 +3,14 @@ package est
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"slices"
 
 	"chatelaine.dev/internal/connector"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/pki/cms"
 	"chatelaine.dev/internal/pki/profile"
 )
@@ -79,7 +76,7 @@ func (s *Service) ServerKeygen(ctx context.Context, v Visitor, name string, csr 
 
 // generate makes a key of the kind that the CSR has, and a CSR of it with the same names.
 func generate(q question) (crypto.Signer, question, error) {
-	key, err := newKey(profile.KeyName(q.csr.PublicKey))
+	key, err := enrollment.NewKey(profile.KeyName(q.csr.PublicKey))
 	if err != nil {
 		return nil, question{}, err
 	}
@@ -92,25 +89,4 @@ func generate(q question) (crypto.Signer, question, error) {
 	}
 	fresh, err := read(der)
 	return key, fresh, err
-}
-
-func newKey(kind string) (crypto.Signer, error) {
-	switch kind {
-	case "RSA 2048":
-		return rsa.GenerateKey(rand.Reader, 2048)
-	case "RSA 3072":
-		return rsa.GenerateKey(rand.Reader, 3072)
-	case "RSA 4096":
-		return rsa.GenerateKey(rand.Reader, 4096)
-	case "P-256":
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "P-384":
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case "P-521":
-		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	case "Ed25519":
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return key, err
-	}
-	return nil, fault.New(fault.Invalid, "KeyNotAllowed", "no key of type %s is made here", kind)
 }

@@ -26,6 +26,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/lifecycle/passcode"
 	"chatelaine.dev/internal/lifecycle/renewal"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/catalog"
@@ -69,6 +70,7 @@ type Deps struct {
 	Lineages     *lineage.Service // with Renewal and Deployments
 	Renewal      *renewal.Service
 	Requests     *enrollment.Service
+	Passcodes    *passcode.Service
 	Deployments  *deployment.Service
 	Connections  *connection.Service
 	Connectors   []Connector
@@ -111,6 +113,8 @@ func (a *door) register() {
 		{a.Discovery != nil, a.campaignOperations},
 		{a.Lineages != nil, a.lineageOperations},
 		{a.Requests != nil, a.requestOperations},
+		{a.Requests != nil, a.enrolmentOperations},
+		{a.Passcodes != nil, a.passcodeOperations},
 		{a.Deployments != nil, a.deploymentOperations},
 		{a.Connections != nil, a.connectionOperations},
 		{a.Vaults != nil, a.vaultOperations},

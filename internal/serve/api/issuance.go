@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
 )
 
 func (a *door) issuanceOperations() {
 	const tag = "authorities"
-	register(a, tag, operation{id: "issueCertificate", method: http.MethodPost, path: "/profiles/{profile}/certificates", summary: "Issue a certificate for a CSR",
-		action: issuance.IssueCertificates, scope: "/authorities/{authority}/profiles/{profile}", status: http.StatusCreated}, a.issueCertificate)
 	register(a, tag, operation{id: "listIssued", method: http.MethodGet, path: "/authorities/{authority}/certificates", summary: "List what an authority has issued, newest first",
 		action: issuance.ReadCertificates, scope: "/authorities/{authority}"}, a.listIssued)
 }
@@ -55,22 +54,22 @@ func (a *door) issueCertificate(ctx context.Context, c access.Caller, in *struct
 		Names        *profile.Names  `json:"names,omitempty" doc:"default: those of the CSR"`
 		ValidityDays int             `json:"validityDays,omitempty" minimum:"0" maximum:"36500" doc:"default: the profile's"`
 		Request      string          `json:"request,omitempty" maxLength:"128" doc:"an id of yours: the same again returns the same certificate"`
+		Owner        string          `json:"owner,omitempty" maxLength:"200" doc:"team or person who answers for it"`
 	}
-}) (*answer[issuedModel], error) {
-	r := issuance.Request{
-		ID: in.Body.Request, Profile: in.Profile, Authority: in.Body.Authority, CSR: []byte(in.Body.CSR), CommonName: in.Body.CommonName, Subject: in.Body.Subject,
-		Validity: time.Duration(in.Body.ValidityDays) * 24 * time.Hour,
-	}
-	if in.Body.Names != nil {
-		r.Names = *in.Body.Names
-	}
-	made, err := a.Issuance.Issue(ctx, c, r)
+}) (*enrolledAnswer, error) {
+	der, err := csrOf(in.Body.CSR)
 	if err != nil {
 		return nil, err
 	}
-	m := modelOfIssued(made.Certificate)
-	m.Chain = pemOf(made.Chain...)
-	return &answer[issuedModel]{m}, nil
+	ask := enrollment.Ask{
+		Door: "rest", Once: in.Body.Request, Profile: in.Profile, Authority: in.Body.Authority, CSR: der, CommonName: in.Body.CommonName, Subject: in.Body.Subject,
+		Validity: time.Duration(in.Body.ValidityDays) * 24 * time.Hour, Owner: in.Body.Owner,
+	}
+	if in.Body.Names != nil {
+		ask.Names = *in.Body.Names
+	}
+	made, err := a.Requests.Enroll(ctx, c, ask)
+	return enrolledOf(made, http.StatusCreated, err)
 }
 
 func (a *door) listIssued(ctx context.Context, c access.Caller, in *struct {
