@@ -101,7 +101,7 @@ func (a *App) fill(ctx context.Context, k *core) (err error) {
 	if err != nil {
 		return err
 	}
-	k.events = event.New(event.Config{Store: eventdb.New(k.db), Transact: k.db.Transact, Jobs: k.jobs, Now: a.now, Log: a.log})
+	k.events = event.New(event.Config{Store: eventdb.New(k.db), Transact: k.db.Transact, Jobs: k.jobs, Commit: k.db, Now: a.now, Log: a.log})
 	return a.openAccess(ctx, k)
 }
 

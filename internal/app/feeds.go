@@ -21,7 +21,7 @@ func (a *App) feedInventory() {
 	a.events.Subscribe(event.Subscriber{
 		Name: "inventory.vaults", Types: []string{"Microsoft.KeyVault.CertificateNewVersionCreated"}, Handle: a.keptInVault,
 	})
-	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued, HandleMany: a.issuedTogether})
 	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked", "Chatelaine.CertificateReleased"}, Handle: a.revoked})
 }
 
@@ -62,6 +62,37 @@ func (a *App) issued(ctx context.Context, e event.Event) error {
 		return err
 	}
 	return a.Requests.Seen(ctx, made.Request)
+}
+
+// issuedTogether records what was issued in one commit, together.
+func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
+	var seen []inventory.Observation
+	var requests []string
+	for _, e := range list {
+		var d struct{ Authority, Serial string }
+		if err := json.Unmarshal(e.Data, &d); err != nil {
+			return err
+		}
+		made, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
+		if err != nil {
+			return err
+		}
+		if len(made.DER) > 0 {
+			seen = append(seen, inventory.Observation{Place: inventory.Place{Source: "authority/" + d.Authority}, State: inventory.Present, DER: made.DER, At: e.Time})
+		}
+		if made.Request != "" {
+			requests = append(requests, made.Request)
+		}
+	}
+	if _, err := a.Inventory.Record(ctx, feed, seen); err != nil {
+		return err
+	}
+	for _, r := range requests {
+		if err := a.Requests.Seen(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []byte, chain [][]byte) error {

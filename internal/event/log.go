@@ -39,6 +39,9 @@ type Subscriber struct {
 	Types []string // prefixes of Event.Type; "" is every event
 	// Handle is tried again after an error, for three weeks. Event.ID tells a repetition.
 	Handle func(ctx context.Context, e Event) error
+	// HandleMany, when it is set, is told of events that were committed together. After an
+	// error each of them goes to Handle.
+	HandleMany func(ctx context.Context, list []Event) error
 }
 
 func (s Subscriber) wants(e Event) bool {
@@ -62,6 +65,7 @@ type Config struct {
 	Store    Store
 	Transact audit.Transact // nil: each Emit is called inside a transaction
 	Jobs     job.Queue
+	Commit   Commit        // nil: each event is a delivery of its own
 	Keep     time.Duration // age at which events are pruned; 0 means 400 days
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -116,7 +120,7 @@ func (l *Log) Emit(ctx context.Context, e Event) error {
 			if !s.wants(e) {
 				continue
 			}
-			if err := l.Jobs.Enqueue(ctx, Delivery{Event: e.ID, Subscriber: s.Name}, job.Options{}); err != nil {
+			if err := l.tell(ctx, s, e.ID); err != nil {
 				return fmt.Errorf("emit %s to %s: %w", e.Type, s.Name, err)
 			}
 		}
@@ -149,8 +153,9 @@ func check(e Event) error {
 
 // Delivery is the work of telling one subscriber of one event.
 type Delivery struct {
-	Event      string `json:"event"`
-	Subscriber string `json:"subscriber"`
+	Event      string   `json:"event"`
+	Also       []string `json:"also,omitempty"` // events that were committed with it
+	Subscriber string   `json:"subscriber"`
 }
 
 // Kind implements job.Args.
@@ -162,6 +167,9 @@ func (l *Log) Deliver(ctx context.Context, d Delivery) error {
 	for _, s := range l.subscribers {
 		if s.Name != d.Subscriber {
 			continue
+		}
+		if len(d.Also) > 0 {
+			return l.deliverMany(ctx, s, d)
 		}
 		e, err := l.Store.Get(ctx, d.Event)
 		if fault.Is(err, fault.NotFound) {

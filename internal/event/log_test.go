@@ -35,7 +35,7 @@ func newLog(t *testing.T, db *storage.DB, now func() time.Time) (l *event.Log, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = event.New(event.Config{Store: eventdb.New(db), Transact: db.Transact, Jobs: jobs, Now: now, Log: log})
+	l = event.New(event.Config{Store: eventdb.New(db), Transact: db.Transact, Jobs: jobs, Commit: db, Now: now, Log: log})
 	job.Handle(jobs, l.Deliver)
 	job.Handle(jobs, l.Prune)
 	return l, func() {
