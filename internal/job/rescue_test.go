@@ -12,6 +12,9 @@ import (
 
 type hold struct{}
 
+// LookOnce makes the start the only time at which jobs of dead processes are looked for.
+func (r *River) LookOnce() { r.lookEvery = time.Hour }
+
 func (hold) Kind() string { return "test.hold" }
 
 // When PostgreSQL restarts, every process loses its lock for a moment. A neighbour that

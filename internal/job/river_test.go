@@ -29,7 +29,7 @@ func (survey) Kind() string         { return "test.survey" }
 func (survey) Limit() time.Duration { return time.Hour }
 
 // patience is how long a test waits for something that must happen soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func newQueue(t *testing.T, db *storage.DB) *job.River {
 	t.Helper()
@@ -394,17 +394,32 @@ func TestJobsSurviveKill(t *testing.T) {
 			}
 			child.Wait()
 
-			r, names := greeting(t, storagetest.Open(t, c))
-			killed := time.Now()
+			db := storagetest.Open(t, c)
+			noticed(t, db)
+			r, names := greeting(t, db)
+			r.LookOnce() // what is not taken up at the start never is
 			start(t, r)
 			got := map[string]bool{next(t, names): true, next(t, names): true}
 			if !got["running"] || !got["waiting"] {
 				t.Errorf("ran %v, want the running and the waiting job", got)
 			}
-			if took := time.Since(killed); took > 15*time.Second {
-				t.Errorf("took them up after %s, want at once", took)
-			}
 		})
+	}
+}
+
+// noticed returns when PostgreSQL has seen that the killed process is gone: a server that
+// has much to do takes a while.
+func noticed(t *testing.T, db *storage.DB) {
+	t.Helper()
+	if db.Dialect() != storage.PostgreSQL {
+		return
+	}
+	for held := 1; held > 0; {
+		err := db.QueryRow(t.Context(), `SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory'
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&held)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
