@@ -26,7 +26,7 @@ func (a *App) consoleDeps(own string) (console.Deps, error) {
 	}
 	return console.Deps{
 		Connections: a.Connections, Connectors: forms, Lineages: a.Lineages, Deployments: a.Deployments, Requests: a.Requests,
-		Catalog: a.Profiles, Audits: a.Reviews, Profiles: a.Profiles.All, Renewals: a.Renewal, Discovery: a.Discovery,
+		Authorities: a.Authorities, Catalog: a.Profiles, Audits: a.Reviews, Profiles: a.Profiles.All, Renewals: a.Renewal, Discovery: a.Discovery,
 		Sessions: a.sessions, Inventory: a.Inventory, Vaults: a.Vaults,
 		Shelves: console.Shelves{Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates},
 		Audit:   consoleAudit{a.Audit()}, Subscriptions: a.Subscriptions,

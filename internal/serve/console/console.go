@@ -58,6 +58,7 @@ type Deps struct {
 	Requests    Requests                 // with Lineages
 	Renewals    Renewals
 	Discovery   Discovery
+	Authorities Authorities
 
 	// VaultURL is the address of a vault for its users, such as
 	// https://payroll.localhost:8443.
@@ -168,6 +169,7 @@ func (c *Console) routes() {
 		c.page("POST /audit/verify", c.verifyAudit)
 		govern.Entries = append(govern.Entries, view.Entry{Name: "Audit", Href: "/audit"})
 	}
+	c.authorityPages(&govern)
 	if c.Catalog != nil {
 		c.page("GET /profiles", c.profiles)
 		c.page("GET /profiles/{name}", c.profile)

@@ -51,6 +51,7 @@ func pages() map[string]func(view.Shell) templ.Component {
 		"connection":      page.Connection{Name: "web-1", State: chip(view.OK, "works"), Test: "/connections/1/test", Settings: []page.Prop{{Name: "root", Text: "/etc/nginx/tls", Mono: true}, {Name: "password", Text: "set, and never shown"}}, Props: []page.Prop{{Name: "Connector", Text: "Files"}}, Next: page.Next{Actions: []page.Action{{Text: "Delete…", Href: "/connections/1/delete", Danger: true}}}}.Show,
 		"subscriptions":   page.Subscriptions{Lead: "1 subscription", Rows: []page.SubscriptionRow{{link("rotation", "/subscriptions/1"), "/vaults/payments", "Microsoft.KeyVault.Secret*", "https://hooks.example.com/rotate", chip(view.OK, "active")}}}.Show,
 		"subscription":    page.Subscription{Name: "rotation", State: chip(view.OK, "active"), Test: "/subscriptions/1/test", Again: "/subscriptions/1/redeliver", More: "3 more are not shown.", Props: []page.Prop{{Name: "Schema", Text: "EventGridSchema"}}, Letters: []page.Letter{{in(-3), "3 days ago", "Secret expired: db", "30", "the endpoint answered 503 Service Unavailable"}}}.Show,
+		"authorities":     authorities().Show,
 		"profiles":        page.Profiles{Lead: "2 profiles", Start: "/issuance-audits", Rows: []page.ProfileRow{{link("tls-server", "/profiles/tls-server"), hostile, "serverAuth", "90d", "ACME", chip(view.None, "built in")}, {link("wide", "/profiles/wide"), "For everybody", "serverAuth", "90d", "EST", chip(view.Bad, "1 finding")}}, Audits: []page.IssuanceAuditRow{{in(-1), link("yesterday", "/issuance-audits/1"), "12 of 12", chip(view.OK, "nothing found")}}}.Show,
 		"profile":         page.Profile{Name: "wide", Title: hostile, State: chip(view.Bad, "1 finding"), Text: `{"name":"wide"}`, Findings: []page.Prop{{Name: "ESC17", Text: "whoever gets through a door gets a certificate for any server"}}, Props: []page.Prop{{Name: "Keys", Text: "P-256"}}, Actions: []page.Action{{Text: "Copy…", Href: "/profiles/wide/copy"}, {Text: "Delete…", Href: "/profiles/wide/delete", Danger: true}}}.Show,
 		"issuance-audit":  page.IssuanceAudit{State: chip(view.None, "running"), Live: "/issuance-audits/1/line", Props: []page.Prop{{Name: "Checked", Text: "200 of 450 certificates"}}, Findings: []page.IssuanceFinding{{Subject: hostile, Serial: "issuing/4d7a", Profile: "tls-server", Rule: "weak_shared-prime", Detail: "the RSA key has a prime in common with another"}}}.Show,
@@ -286,4 +287,17 @@ func adopt() page.Form {
 	return page.Form{Crumbs: []view.Link{link("Certificates", "/certificates"), link("pay.example.com", "/certificates/a")}, Title: "Adopt pay.example.com", Lead: "A lineage takes over: it asks for the next certificate in time, keeps it in a vault, installs it, and proves by a handshake that it is served.",
 		Preview: []page.Prop{{Name: "Expires", Text: "in 4 days"}}, TabsLabel: "Install over", Tabs: []page.Tab{{"nothing: only renew and keep", "/a", false}, {"web-1", "/b", true}}, Action: "/a", Submit: "Adopt", Cancel: "/b",
 		Fields: []page.Field{{Name: "name", Label: "Name", Value: "pay.example.com", Required: true}, {Name: "profile", Label: "Profile", Kind: "choice", Required: true, Options: []page.Option{{"tls-server", "tls-server"}}}, {Name: "setting-chain", Label: "chain", Help: "File that gets the certificate with its chain.", Required: true}, {Name: "setting-sep", Label: "append the root", Kind: "check"}}}
+}
+
+func authorities() page.Authorities {
+	return page.Authorities{Lead: "5 authorities", More: "Only the first 100 are shown.", Tree: view.Tree{Label: "Who certified whom", Nodes: []view.TreeNode{
+		{Name: "root", Detail: "P-384, issues", Href: "#authority-root", Tone: view.OK, Parent: -1},
+		{Name: "issuing", Detail: "P-256, followed by issuing-2", Href: "#authority-issuing", Tone: view.None, Parent: 0},
+		{Name: "issuing-2", Detail: "P-256, issues", Href: "#authority-issuing-2", Tone: view.OK, Parent: 0, Also: []int{4}},
+		{Name: hostile, Detail: "Ed25519, issues", Href: "#authority-shops", Tone: view.Warn, Parent: 2},
+		{Name: "pq", Detail: "ML-DSA-65, issues", Href: "#authority-pq", Tone: view.OK, Parent: -1},
+	}}, Rows: []page.AuthorityRow{
+		{ID: "root", Subject: "CN=Root", Above: "itself", Key: "P-384", State: chip(view.OK, "issues"), Life: life(3000, 600)},
+		{ID: "shops", Subject: "CN=" + hostile, Above: "issuing-2", Also: "pq", Key: "Ed25519", Limits: "path length 0; only shops.example.com", State: chip(view.OK, "issues"), Life: life(300, 60)},
+	}}
 }
