@@ -239,6 +239,10 @@ func TestAnAuthorityCertifiedFromOutsideIssuesUnderTheOutsidersRoot(t *testing.T
 			t.Fatal(err)
 		}
 		w.crl("outside")
+		list, err := w.authorities.List(t.Context(), somebody, "issuing", 0)
+		if err != nil || len(list) != 2 || list[0].ID != "outside" || list[0].State != authority.Active {
+			t.Errorf("%d authorities behind issuing, want outside and root; %v", len(list), err)
+		}
 		if n := len(w.records("AuthorityImport", "/authorities/outside")); n != 1 {
 			t.Errorf("%d records of the import", n)
 		}
@@ -330,6 +334,35 @@ func TestACrossSignedAuthorityHasTwoWaysUp(t *testing.T) {
 		}
 		w.issue(request(t, "b.example.com"))
 	})
+}
+
+func TestACrossCertificateRepeatsTheLimitsOfTheAuthority(t *testing.T) {
+	w := newWorld(t, storagetest.SQLite(t))
+	if _, err := w.authorities.Create(t.Context(), somebody, spec("second", 3)); err != nil {
+		t.Fatal(err)
+	}
+	w.below("root", spec("limited", 0, func(s *authority.Spec) {
+		s.Permitted = profile.Names{DNS: []string{"example.com"}, IP: []string{"10.0.0.0/8"}, Email: []string{"example.com"}, URI: []string{".example.com"}}
+		s.Excluded = profile.Names{DNS: []string{"secret.example.com"}}
+	}))
+	constraints := func(c *x509.Certificate) []byte {
+		for _, e := range c.Extensions {
+			if e.Id.String() == "2.5.29.30" {
+				return e.Value
+			}
+		}
+		return nil
+	}
+
+	x, err := w.authorities.CrossSign(t.Context(), somebody, "limited", "second", 0, authority.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	own, cross := w.certificate("limited"), parse(t, x.Certificate)
+	if c := constraints(cross); len(c) == 0 || !bytes.Equal(c, constraints(own)) || cross.MaxPathLen != 0 || !cross.MaxPathLenZero {
+		t.Errorf("constraints %x, path length %d", c, cross.MaxPathLen)
+	}
 }
 
 func TestAnOutsiderMayCrossSignToo(t *testing.T) {
