@@ -57,6 +57,8 @@ func TestMain(m *testing.M) {
 		err = serveProduct(os.Getenv(role + "_DATA"))
 	case "floor":
 		err = serveFloor()
+	case "bare":
+		err = serveBare()
 	case "acme":
 		err = serveACME(os.Getenv(role + "_DATA"))
 	default:
