@@ -82,7 +82,7 @@ func serveProduct(data string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	c := config.Default()
-	c.Data, c.Listen, c.Status = data, "127.0.0.1:0", "off"
+	c.Data, c.Listen, c.Status = data, "127.0.0.1:0", "127.0.0.1:0"
 	debug.SetGCPercent(200) // as chatelaine serve does
 	file, err := os.Create(filepath.Join(filepath.Dir(data), "server.log"))
 	if err != nil {
