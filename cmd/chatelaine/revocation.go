@@ -65,9 +65,9 @@ type revocationOptions struct {
 	remote
 	listing
 	selection
-	id, reason, since string
-	expect            int
-	detach            bool
+	reason, since string
+	expect        int
+	detach        bool
 }
 
 func revocationPreviewCommand() *cobra.Command {

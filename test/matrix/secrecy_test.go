@@ -129,7 +129,7 @@ func objects(t *testing.T, p *apptest.Product, there, gone string) {
 func TestObjectsAreKeptFromWhoMayNotRead(t *testing.T) {
 	t.Parallel()
 	p := apptest.Start(t)
-	const there, gone, never = "aaaa", "bbbb", "cccc"
+	const there, gone, never = "jjjj", "kkkk", "llll"
 	objects(t, p, there, gone)
 	for who, bearer := range outsiders(t, p) {
 		for vault, operations := range map[string][]wire.Operation{"default": p.KeyVaultOperations(), "hsm": slices.Concat(p.KeyVaultOperations(), p.ManagedHSMOperations())} {
@@ -174,7 +174,7 @@ func TestVaultsAreKeptFromWhoMayNotRead(t *testing.T) {
 		for _, op := range slices.Concat(p.KeyVaultOperations(), p.ManagedHSMOperations()) {
 			var first string
 			for _, vault := range []string{"default", "deleted", "nowhere"} {
-				path := strings.NewReplacer("{name}", "aaaa", "/{version?}", "", "{version}", strings.Repeat("0", 32)).Replace(op.Path)
+				path := strings.NewReplacer("{name}", "jjjj", "/{version?}", "", "{version}", strings.Repeat("0", 32)).Replace(op.Path)
 				r, err := http.NewRequestWithContext(t.Context(), op.Method, p.VaultURL(vault)+path+"?api-version=7.6", strings.NewReader(needs[op.Name].body+hsmNeeds[op.Name].body))
 				if err != nil {
 					t.Fatal(err)
@@ -245,7 +245,7 @@ func estate(t *testing.T, p *apptest.Product) map[string][2]string {
 			t.Fatal(err)
 		}
 	}
-	objects(t, p, "aaaa", "bbbb")
+	objects(t, p, "jjjj", "kkkk")
 	c, err := p.Connections.Create(ctx, apptest.System, connection.Draft{Name: "here", Connector: "files", Settings: []byte(`{"roots":["/nothing"]}`)})
 	must(err)
 	campaign, err := p.Discovery.Create(ctx, apptest.System, discovery.Draft{Name: "here", Targets: []string{"nothing.invalid"}})
@@ -261,7 +261,7 @@ func estate(t *testing.T, p *apptest.Product) map[string][2]string {
 	}
 	const nobody = "00000000-0000-4000-8000-000000000000"
 	return map[string][2]string{
-		"vault": {"default", "nowhere"}, "name": {"aaaa", "zzzz"}, "authority": {"issuing", "zyxwvut"}, "profile": {"tls-server", "no-profile"},
+		"vault": {"default", "nowhere"}, "name": {"jjjj", "zzzz"}, "authority": {"issuing", "zyxwvut"}, "profile": {"tls-server", "no-profile"},
 		"connection": {c.ID, nobody}, "campaign": {campaign.ID, nobody}, "principal": {who.ID, nobody}, "lineage": {line.ID, nobody},
 		"sha256": {page.Certificates[0].SHA256, strings.Repeat("ab", 32)},
 	}
@@ -272,14 +272,14 @@ func estate(t *testing.T, p *apptest.Product) map[string][2]string {
 func TestDeletedVaultServesNobody(t *testing.T) {
 	t.Parallel()
 	p := apptest.Start(t)
-	objects(t, p, "aaaa", "bbbb")
+	objects(t, p, "jjjj", "kkkk")
 	bearer := p.Application(t, "admin", "/", "Key Vault Administrator", "Administrator")
 	if _, err := p.Vaults.Delete(t.Context(), apptest.System, "default"); err != nil {
 		t.Fatal(err)
 	}
 	client := anyCertificate()
 	for _, op := range p.KeyVaultOperations() {
-		for _, name := range []string{"aaaa", "caaaa", "bbbb"} {
+		for _, name := range []string{"jjjj", "cjjjj", "kkkk"} {
 			path := strings.NewReplacer("{name}", name, "/{version?}", "", "{version}", strings.Repeat("0", 32)).Replace(op.Path)
 			r, err := http.NewRequestWithContext(t.Context(), op.Method, p.VaultURL("default")+path+"?api-version=7.6", strings.NewReader(needs[op.Name].body))
 			if err != nil {
