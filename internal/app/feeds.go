@@ -44,34 +44,23 @@ func (a *App) keptInVault(ctx context.Context, e event.Event) error {
 	return a.see(ctx, inventory.Place{Source: "vault/" + d.VaultName, Path: "certificates/" + strings.ToLower(d.ObjectName)}, e.Time, cert.Body.Certificate, cert.Body.Chain)
 }
 
-// issued records what one of our authorities issued, at no place: where it is installed is
-// for others to find.
+// issued records what one of our authorities issued.
 func (a *App) issued(ctx context.Context, e event.Event) error {
-	var d struct{ Authority, Serial, Profile string }
-	if err := json.Unmarshal(e.Data, &d); err != nil {
-		return err
-	}
-	if d.Profile == ocsp.SignerProfile { // lives in this process alone, and is replaced by itself
-		return nil
-	}
-	made, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
-	if err != nil {
-		return err
-	}
-	if err := a.see(ctx, inventory.Place{Source: "authority/" + d.Authority}, e.Time, made.DER, nil); err != nil || made.Request == "" {
-		return err
-	}
-	return a.Requests.Seen(ctx, made.Request)
+	return a.issuedTogether(ctx, []event.Event{e})
 }
 
-// issuedTogether records what was issued in one commit, together.
+// issuedTogether records what our authorities issued in one commit, at no place: where it
+// is installed is for others to find.
 func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 	var seen []inventory.Observation
 	var requests []string
 	for _, e := range list {
-		var d struct{ Authority, Serial string }
+		var d struct{ Authority, Serial, Profile string }
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			return err
+		}
+		if d.Profile == ocsp.SignerProfile { // lives in this process alone, and is replaced by itself
+			continue
 		}
 		made, err := a.Issuance.Get(ctx, feed, d.Authority, d.Serial)
 		if err != nil {
@@ -84,8 +73,10 @@ func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 			requests = append(requests, made.Request)
 		}
 	}
-	if _, err := a.Inventory.Record(ctx, feed, seen); err != nil {
-		return err
+	if len(seen) > 0 {
+		if _, err := a.Inventory.Record(ctx, feed, seen); err != nil {
+			return err
+		}
 	}
 	for _, r := range requests {
 		if err := a.Requests.Seen(ctx, r); err != nil {

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ocsp"
+
+	"chatelaine.dev/internal/config"
+	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/pki/issuance"
+)
+
+// A signer of answers is made with others' certificates in one commit as well as alone.
+func TestSignersOfAnswersAreInNoInventory(t *testing.T) {
+	ctx := t.Context()
+	c := config.Default()
+	c.Data, c.Listen, c.Status = t.TempDir(), "127.0.0.1:0", "off"
+	a, err := Open(ctx, Config{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	issuing, err := a.Authorities.Certificate(ctx, issuingAuthority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := x509.ParseCertificate(issuing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, err := ocsp.CreateRequest(issuer, issuer, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := a.OCSP.Respond(ctx, issuingAuthority, ask); answer.Cause != nil {
+		t.Fatal(answer.Cause)
+	}
+	made, _, err := a.Issuance.List(ctx, feed, issuance.Filter{Authority: issuingAuthority}, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []event.Event
+	signers := 0
+	for _, m := range made {
+		data, err := json.Marshal(map[string]string{"authority": m.Authority, "serial": m.Serial, "profile": m.Profile})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, event.Event{Time: m.IssuedAt, Data: data})
+		if strings.Contains(m.Subject, "OCSP") {
+			signers++
+		}
+	}
+	if signers == 0 || len(list) == signers {
+		t.Fatalf("%d certificates, %d of them signers", len(list), signers)
+	}
+
+	if err := a.issuedTogether(ctx, list); err != nil {
+		t.Fatal(err)
+	}
+
+	page, err := a.Inventory.List(ctx, feed, inventory.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range page.Certificates {
+		if strings.Contains(x.Subject, "OCSP") {
+			t.Errorf("the inventory has %s", x.Subject)
+		}
+	}
+	if len(page.Certificates) == 0 {
+		t.Error("the inventory has nothing")
+	}
+}
