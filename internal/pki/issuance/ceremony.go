@@ -108,10 +108,10 @@ func (y *Ceremony) Certify(ctx context.Context, c access.Caller, o Order) (Certi
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterIntent)
 	defer cancel()
-	if err := y.lint(drafted, o); err != nil {
+	if err := drafted.check(y.c.Linter, o.Standards); err != nil {
 		return Certificate{}, y.fail(ctx, c, o, made, "LintRefused", err)
 	}
-	final, err := y.sign(o, drafted)
+	final, err := drafted.sign(o.Issuer)
 	if err != nil {
 		return Certificate{}, y.fail(ctx, c, o, made, "SigningFailed", err)
 	}
@@ -124,36 +124,23 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 	if err != nil {
 		return Certificate{}, draft{}, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(o.PublicKey)
+	keyHash, err := o.identify(serial)
 	if err != nil {
 		return Certificate{}, draft{}, err
 	}
-	keyHash := sha256.Sum256(spki)
-	signer := o.Issuer.Signer.Public()
-	t := o.Template
-	t.SerialNumber = serial
-	part := 0
-	if t.SignatureAlgorithm, err = algorithm(signer); err != nil {
-		return Certificate{}, draft{}, err
-	}
-	if len(t.SubjectKeyId) == 0 { // a further certificate of an authority keeps the first one's
-		t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
-	}
-	switch {
-	case o.Issuer.Certificate == nil:
-		t.AuthorityKeyId = t.SubjectKeyId
-	case y.c.StatusURL != "":
-		t.IssuingCertificateURL = []string{y.c.StatusURL + "/ca/" + o.Issuer.ID + ".cer"}
+	t, part := &o.Template, 0
+	if url := y.c.StatusURL; url != "" && o.Issuer.Certificate != nil {
+		t.IssuingCertificateURL = []string{url + "/ca/" + o.Issuer.ID + ".cer"}
 		if !o.NoStatus { // RFC 9608 section 2: noRevAvail and addresses of status exclude each other
-			t.OCSPServer = []string{y.c.StatusURL + "/ocsp/" + o.Issuer.ID}
-			list := o.Issuer.ID
+			t.OCSPServer = []string{url + "/ocsp/" + o.Issuer.ID}
+			name := "" // of the whole list
 			if part = partOf(serial, o.Issuer.Partitions); part > 0 {
-				list += "/" + strconv.Itoa(part)
+				name = strconv.Itoa(part)
 			}
-			t.CRLDistributionPoints = []string{y.c.StatusURL + "/crl/" + list + ".crl"}
+			t.CRLDistributionPoints = []string{ListAddress(url, o.Issuer.ID, name)}
 		}
 	}
-	drafted, err := newDraft(&t, o.Issuer.Certificate, signer, o.PublicKey)
+	drafted, err := newDraft(t, o.Issuer.Certificate, o.Issuer.Signer.Public(), o.PublicKey)
 	if err != nil {
 		return Certificate{}, draft{}, err
 	}
@@ -163,6 +150,16 @@ func (y *Ceremony) draft(c access.Caller, o Order) (Certificate, draft, error) {
 		State: Intended, NotBefore: t.NotBefore.UTC(), NotAfter: t.NotAfter.UTC(), TBS: drafted.tbs,
 		CreatedAt: y.c.Now(), Requester: c.Principal, Part: part,
 	}, drafted, nil
+}
+
+// ListAddress is where a CRL of an authority is found, below the address of serve/status:
+// the whole list, or the part with a name. A certificate names the list that it is on by
+// it, and a part says by it which certificates it is about.
+func ListAddress(statusURL, authority, part string) string {
+	if part != "" {
+		authority += "/" + part
+	}
+	return statusURL + "/crl/" + authority + ".crl"
 }
 
 // partOf is the part of a list that a new serial is on: they are random, so that all parts
@@ -180,14 +177,6 @@ func subjectText(n pkix.Name) string {
 	rdns := n.ToRDNSequence()
 	parsed.FillFromRDNSequence(&rdns)
 	return parsed.String()
-}
-
-func (y *Ceremony) lint(d draft, o Order) error {
-	der, err := d.lint()
-	if err != nil {
-		return err
-	}
-	return y.c.Linter.Check(der, o.Standards)
 }
 
 // intend records what is about to be signed, and makes sure that it is durable by reading
@@ -215,19 +204,6 @@ func (y *Ceremony) intend(ctx context.Context, c access.Caller, made Certificate
 		return fmt.Errorf("the intent of %s was stored differently", made.Target())
 	}
 	return nil
-}
-
-// sign signs the recorded bytes and checks the result.
-func (y *Ceremony) sign(o Order, d draft) (*x509.Certificate, error) {
-	der, err := d.sign(o.Issuer.Signer)
-	if err != nil {
-		return nil, err
-	}
-	final, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return final, correspond(d.tbs, final, o.Issuer.Certificate)
 }
 
 // fail records why the certificate was not made and returns the cause.

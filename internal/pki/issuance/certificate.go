@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/profile"
 )
 
@@ -104,6 +105,14 @@ type Issuer struct {
 	Active      bool   // false for one that issues no certificates: revoked, disabled or superseded
 	Successor   string // id of the authority that issues in its place; may be empty
 	Partitions  int    // in how many parts its CRL is published besides the whole one
+}
+
+// mayIssue refuses what has ended.
+func (i Issuer) mayIssue(now time.Time) error {
+	if !i.Active || now.After(i.Certificate.NotAfter) {
+		return fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", i.ID)
+	}
+	return nil
 }
 
 // Authorities opens authorities. Only this package and revocation may ask: who holds an

@@ -3,9 +3,10 @@ package issuance
 import (
 	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+
+	"chatelaine.dev/internal/pki/signature"
 )
 
 // Offline makes a certificate on a machine without a database: drafted, held to the
@@ -17,43 +18,20 @@ func Offline(o Order, l *Linter) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer := o.Issuer.Signer.Public()
-	t := o.Template
-	t.SerialNumber = serial
-	if t.SignatureAlgorithm, err = algorithm(signer); err != nil {
+	if _, err := o.identify(serial); err != nil {
 		return nil, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(o.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	keyHash := sha256.Sum256(spki)
-	t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
-	if o.Issuer.Certificate == nil {
-		t.AuthorityKeyId = t.SubjectKeyId
-	}
-	d, err := newDraft(&t, o.Issuer.Certificate, signer, o.PublicKey)
+	d, err := newDraft(&o.Template, o.Issuer.Certificate, o.Issuer.Signer.Public(), o.PublicKey)
 	if err != nil {
 		return nil, err
 	}
 	if err := o.allowed(d); err != nil {
 		return nil, err
 	}
-	der, err := d.lint()
-	if err != nil {
+	if err := d.check(l, o.Standards); err != nil {
 		return nil, err
 	}
-	if err := l.Check(der, o.Standards); err != nil {
-		return nil, err
-	}
-	if der, err = d.sign(o.Issuer.Signer); err != nil {
-		return nil, err
-	}
-	final, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return final, correspond(d.tbs, final, o.Issuer.Certificate)
+	return d.sign(o.Issuer)
 }
 
 // statement keeps what an authority's key signs besides certificates apart from those: no
@@ -62,18 +40,18 @@ const statement = "chatelaine statement v1\n"
 
 // SignStatement signs a text with an authority's key.
 func SignStatement(key crypto.Signer, text []byte) ([]byte, error) {
-	a, err := algorithm(key.Public())
+	scheme, err := signature.Of(key.Public())
 	if err != nil {
 		return nil, err
 	}
-	return crypto.SignMessage(key, rand.Reader, append([]byte(statement), text...), hashOf(a))
+	return scheme.Sign(key, append([]byte(statement), text...))
 }
 
 // CheckStatement checks a text that SignStatement signed with the key of a certificate.
-func CheckStatement(by *x509.Certificate, text, signature []byte) error {
-	a, err := algorithm(by.PublicKey)
+func CheckStatement(by *x509.Certificate, text, signed []byte) error {
+	scheme, err := signature.Of(by.PublicKey)
 	if err == nil {
-		err = by.CheckSignature(a, append([]byte(statement), text...), signature)
+		err = by.CheckSignature(scheme.X509, append([]byte(statement), text...), signed)
 	}
 	if err != nil {
 		return fmt.Errorf("the signature is not that of %s: %w", by.Subject, err)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"chatelaine.dev/internal/access"
-	"chatelaine.dev/internal/fault"
 )
 
 // registrarLife is for how long the certificate of a registrar is valid.
@@ -31,8 +30,8 @@ func (s *Service) Registrar(ctx context.Context, c access.Caller, authority stri
 		return Result{}, err
 	}
 	issuer, now := line[len(line)-1], s.d.Now().UTC().Truncate(time.Second)
-	if !issuer.Active || now.After(issuer.Certificate.NotAfter) {
-		return Result{}, fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", issuer.ID)
+	if err := issuer.mayIssue(now); err != nil {
+		return Result{}, err
 	}
 	until := now.Add(registrarLife - time.Second)
 	if until.After(issuer.Certificate.NotAfter) {

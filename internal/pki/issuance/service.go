@@ -181,8 +181,8 @@ func (s *Service) earlier(ctx context.Context, r Request, line []Issuer) (Result
 // order checks the request against the profile, and the approval if there must be one.
 func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *x509.CertificateRequest, issuer Issuer) (Order, error) {
 	now := s.d.Now()
-	if !issuer.Active || now.After(issuer.Certificate.NotAfter) {
-		return Order{}, fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", issuer.ID)
+	if err := issuer.mayIssue(now); err != nil {
+		return Order{}, err
 	}
 	if k, ok := r.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Equal(issuer.Certificate.PublicKey) {
 		return Order{}, fault.New(fault.Invalid, "KeyNotAllowed", "this is the authority's own key; make a new one")

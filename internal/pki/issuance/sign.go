@@ -3,66 +3,42 @@ package issuance
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/mldsa"
 	"crypto/rand"
-	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+
+	"chatelaine.dev/internal/pki/signature"
 )
 
-// algorithm returns how an authority's key signs.
-func algorithm(pub crypto.PublicKey) (x509.SignatureAlgorithm, error) {
-	switch k := pub.(type) {
-	case *rsa.PublicKey:
-		return x509.SHA256WithRSA, nil
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return x509.ECDSAWithSHA256, nil
-		case elliptic.P384():
-			return x509.ECDSAWithSHA384, nil
-		case elliptic.P521():
-			return x509.ECDSAWithSHA512, nil
-		}
-	case ed25519.PublicKey:
-		return x509.PureEd25519, nil
-	case *mldsa.PublicKey:
-		switch k.Parameters() {
-		case mldsa.MLDSA44():
-			return x509.MLDSA44, nil
-		case mldsa.MLDSA65():
-			return x509.MLDSA65, nil
-		case mldsa.MLDSA87():
-			return x509.MLDSA87, nil
-		}
+// identify writes into the order's template what tells its certificate from every other:
+// the serial and the id of its key, which is its issuer's too where it signs itself. It
+// returns the SHA-256 of the key's SubjectPublicKeyInfo.
+func (o *Order) identify(serial *big.Int) (keyHash [sha256.Size]byte, err error) {
+	spki, err := x509.MarshalPKIXPublicKey(o.PublicKey)
+	if err != nil {
+		return keyHash, err
 	}
-	return 0, fmt.Errorf("an authority cannot sign with a key of type %T", pub)
-}
-
-// hashOf is what is hashed with before the signature; 0 where the algorithm takes the message.
-func hashOf(a x509.SignatureAlgorithm) crypto.Hash {
-	switch a {
-	case x509.SHA256WithRSA, x509.ECDSAWithSHA256:
-		return crypto.SHA256
-	case x509.ECDSAWithSHA384:
-		return crypto.SHA384
-	case x509.ECDSAWithSHA512:
-		return crypto.SHA512
+	keyHash = sha256.Sum256(spki)
+	t := &o.Template
+	t.SerialNumber = serial
+	if len(t.SubjectKeyId) == 0 { // a further certificate of an authority keeps the first one's
+		t.SubjectKeyId = keyHash[:20] // RFC 7093 section 2 (4), cut to the usual length
 	}
-	return 0
+	if o.Issuer.Certificate == nil {
+		t.AuthorityKeyId = t.SubjectKeyId
+	}
+	return keyHash, nil
 }
 
 // draft is a certificate before it is signed.
 type draft struct {
-	tbs       []byte // to be signed
-	algorithm asn1.RawValue
-	hash      crypto.Hash
+	tbs    []byte // to be signed
+	scheme signature.Scheme
 }
 
 // errDrafted stops x509.CreateCertificate once the bytes to be signed are known.
@@ -92,27 +68,16 @@ func newDraft(template, issuer *x509.Certificate, signer, subject crypto.PublicK
 	if issuer == nil {
 		issuer = template
 	}
+	scheme, err := signature.Of(signer)
+	if err != nil {
+		return draft{}, err
+	}
+	template.SignatureAlgorithm = scheme.X509
 	p := &pencil{public: signer}
 	if _, err := x509.CreateCertificate(rand.Reader, template, issuer, subject, p); !errors.Is(err, errDrafted) {
 		return draft{}, err
 	}
-	var t struct {
-		Version   asn1.RawValue
-		Serial    asn1.RawValue
-		Algorithm asn1.RawValue
-	}
-	var outer asn1.RawValue
-	if _, err := asn1.Unmarshal(p.tbs, &outer); err != nil {
-		return draft{}, err
-	}
-	rest := outer.Bytes
-	var err error
-	for _, field := range []*asn1.RawValue{&t.Version, &t.Serial, &t.Algorithm} { // RFC 5280 section 4.1
-		if rest, err = asn1.Unmarshal(rest, field); err != nil {
-			return draft{}, err
-		}
-	}
-	return draft{tbs: p.tbs, algorithm: t.Algorithm, hash: hashOf(template.SignatureAlgorithm)}, nil
+	return draft{p.tbs, scheme}, nil
 }
 
 // unsigned is the signature of a lint certificate: two numbers that sign nothing.
@@ -122,21 +87,38 @@ func unsigned() []byte { return []byte{0x30, 6, 2, 1, 1, 2, 1, 1} }
 // none: nobody can trust it, wherever it goes.
 func (d draft) lint() ([]byte, error) { return d.with(unsigned()) }
 
-// sign puts the issuer's signature under the draft.
-func (d draft) sign(signer crypto.Signer) ([]byte, error) {
-	signature, err := crypto.SignMessage(signer, rand.Reader, d.tbs, d.hash)
+// check lints the draft.
+func (d draft) check(l *Linter, standards []string) error {
+	der, err := d.lint()
+	if err != nil {
+		return err
+	}
+	return l.Check(der, standards)
+}
+
+// sign puts the issuer's signature under the draft and checks the result.
+func (d draft) sign(i Issuer) (*x509.Certificate, error) {
+	signed, err := d.scheme.Sign(i.Signer, d.tbs)
 	if err != nil {
 		return nil, err
 	}
-	return d.with(signature)
+	der, err := d.with(signed)
+	if err != nil {
+		return nil, err
+	}
+	final, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return final, correspond(d.tbs, final, i.Certificate)
 }
 
-func (d draft) with(signature []byte) ([]byte, error) {
+func (d draft) with(signed []byte) ([]byte, error) {
 	return asn1.Marshal(struct {
 		TBS       asn1.RawValue
 		Algorithm asn1.RawValue
 		Signature asn1.BitString
-	}{asn1.RawValue{FullBytes: d.tbs}, d.algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
+	}{asn1.RawValue{FullBytes: d.tbs}, asn1.RawValue{FullBytes: d.scheme.Algorithm}, asn1.BitString{Bytes: signed, BitLength: 8 * len(signed)}})
 }
 
 // correspond checks that the final certificate says byte for byte what was drafted and

@@ -124,7 +124,7 @@ func (s *Service) build(ctx context.Context, b *book, issuer issuance.Issuer, pr
 	}
 	l := list.List{Entries: b.entries}
 	if s.c.StatusURL != "" {
-		l.Freshest = Address(s.c.StatusURL, issuer.ID, Delta)
+		l.Freshest = issuance.ListAddress(s.c.StatusURL, issuer.ID, Delta)
 	}
 	whole, err := w.write("", l)
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Service) parts(ctx context.Context, previous CRL, w writer) ([]CRL, err
 		if p.ThisUpdate.After(at.now) {
 			at.now = p.ThisUpdate
 		}
-		made, err := at.write(name, list.List{Entries: entries, Scope: Address(s.c.StatusURL, w.issuer.ID, name)})
+		made, err := at.write(name, list.List{Entries: entries, Scope: issuance.ListAddress(s.c.StatusURL, w.issuer.ID, name)})
 		if err != nil {
 			return nil, err
 		}
@@ -240,15 +240,6 @@ func (w writer) write(part string, l list.List) (CRL, error) {
 		Authority: w.issuer.ID, Part: part, Number: w.number, Covers: w.covers, Entries: l.Entries.Len(), SHA256: hex.EncodeToString(sum[:]),
 		ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate, DER: der,
 	}, nil
-}
-
-// Address is where a list of an authority is found, below the address of serve/status. A
-// certificate names the list that it is on by it.
-func Address(statusURL, authority, part string) string {
-	if part != "" {
-		authority += "/" + part
-	}
-	return statusURL + "/crl/" + authority + ".crl"
 }
 
 // fingerprint reads a SHA-256 in hex, with or without colons, in either case.

@@ -1,5 +1,5 @@
-// Package signature knows how a key signs what an authority says besides certificates:
-// lists of revoked certificates and answers about one.
+// Package signature knows how a key signs what an authority says: certificates, lists of
+// those that are revoked, and answers about one.
 package signature
 
 import (
@@ -10,11 +10,13 @@ import (
 	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
 )
 
 // Scheme is one way to sign.
 type Scheme struct {
+	X509      x509.SignatureAlgorithm
 	Algorithm []byte      // AlgorithmIdentifier in DER
 	Hash      crypto.Hash // 0: the message itself is signed
 	Size      int         // bytes of a signature at most
@@ -25,23 +27,32 @@ type Scheme struct {
 func Of(pub crypto.PublicKey) (Scheme, error) {
 	switch k := pub.(type) {
 	case *rsa.PublicKey: // sha256WithRSAEncryption, whose parameters are NULL
-		return Scheme{[]byte{0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0}, crypto.SHA256, k.Size()}, nil
+		return Scheme{x509.SHA256WithRSA, []byte{0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0}, crypto.SHA256, k.Size()}, nil
 	case *ecdsa.PublicKey:
 		ecdsaWith := func(hash byte) []byte { return []byte{0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, hash} }
 		size := 2*((k.Curve.Params().BitSize+7)/8) + 16
 		switch k.Curve {
 		case elliptic.P256():
-			return Scheme{ecdsaWith(2), crypto.SHA256, size}, nil
+			return Scheme{x509.ECDSAWithSHA256, ecdsaWith(2), crypto.SHA256, size}, nil
 		case elliptic.P384():
-			return Scheme{ecdsaWith(3), crypto.SHA384, size}, nil
+			return Scheme{x509.ECDSAWithSHA384, ecdsaWith(3), crypto.SHA384, size}, nil
 		case elliptic.P521():
-			return Scheme{ecdsaWith(4), crypto.SHA512, size}, nil
+			return Scheme{x509.ECDSAWithSHA512, ecdsaWith(4), crypto.SHA512, size}, nil
 		}
 	case ed25519.PublicKey:
-		return Scheme{[]byte{0x30, 5, 6, 3, 0x2b, 0x65, 0x70}, 0, ed25519.SignatureSize}, nil
+		return Scheme{x509.PureEd25519, []byte{0x30, 5, 6, 3, 0x2b, 0x65, 0x70}, 0, ed25519.SignatureSize}, nil
 	case *mldsa.PublicKey:
-		arc := map[mldsa.Parameters]byte{mldsa.MLDSA44(): 17, mldsa.MLDSA65(): 18, mldsa.MLDSA87(): 19}[k.Parameters()]
-		return Scheme{[]byte{0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, arc}, 0, k.Parameters().SignatureSize()}, nil
+		of := func(a x509.SignatureAlgorithm, arc byte) (Scheme, error) {
+			return Scheme{a, []byte{0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, arc}, 0, k.Parameters().SignatureSize()}, nil
+		}
+		switch k.Parameters() {
+		case mldsa.MLDSA44():
+			return of(x509.MLDSA44, 17)
+		case mldsa.MLDSA65():
+			return of(x509.MLDSA65, 18)
+		case mldsa.MLDSA87():
+			return of(x509.MLDSA87, 19)
+		}
 	}
 	return Scheme{}, fmt.Errorf("an authority cannot sign with a key of type %T", pub)
 }
