@@ -3,8 +3,6 @@
 package enrolment
 
 import (
-	"context"
-	"encoding/pem"
 	"net/http"
 	"time"
 
@@ -52,10 +50,9 @@ func Open(c Config) *Doors {
 	d.Passcodes = passcode.New(passcode.Deps{
 		Store: c.Store, Profiles: c.Profiles, Transact: c.Transact, Audit: c.Audit, Guard: c.Directory, Now: c.Now,
 	})
-	chains := Chains{c.Authorities}
 	d.EST = estDoor.New(est.New(est.Deps{
 		Profiles: c.Profiles, Road: c.Requests, Passcodes: d.Passcodes, Directory: c.Directory, Issued: c.Issued,
-		Waiting: c.Store, Chains: chains, Refusals: c.Refusals, Now: c.Now,
+		Waiting: c.Store, Chains: c.Authorities, Refusals: c.Refusals, Now: c.Now,
 	}))
 	registrars := scep.NewRegistrars(scep.RegistrarDeps{Store: c.Store, Issuer: c.Issuance, Issued: c.Issued, Keystore: c.Keystore, Now: c.Now})
 	d.SCEP = scepDoor.New(scep.New(scep.Deps{
@@ -63,20 +60,4 @@ func Open(c Config) *Doors {
 		Registrars: registrars, Refusals: c.Refusals, Now: c.Now,
 	}))
 	return d
-}
-
-// Chains are those of our own authorities.
-type Chains struct{ *authority.Service }
-
-// Chain implements est.Chains.
-func (x Chains) Chain(ctx context.Context, id string) ([][]byte, error) {
-	text, err := x.Service.Chain(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	var ders [][]byte
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		ders = append(ders, block.Bytes)
-	}
-	return ders, nil
 }

@@ -73,11 +73,26 @@ func (e Entry) names(csr *x509.CertificateRequest) profile.Names {
 	if e.Kind == Direct {
 		return e.Wanted.Names
 	}
-	return NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+	return RequestNames(csr)
 }
 
-// NamesIn are the alternative names of a CSR or a certificate.
-func NamesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
+// RequestNames are the alternative names of a CSR.
+func RequestNames(csr *x509.CertificateRequest) profile.Names {
+	return namesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+}
+
+// CertificateNames are those of a certificate.
+func CertificateNames(c *x509.Certificate) profile.Names {
+	return namesIn(c.DNSNames, c.EmailAddresses, c.IPAddresses, c.URIs)
+}
+
+// SameSubject reports whether a CSR asks for the subject and the alternative names of a
+// certificate, so that it may renew it.
+func SameSubject(csr *x509.CertificateRequest, c *x509.Certificate) bool {
+	return csr.Subject.ToRDNSequence().String() == c.Subject.ToRDNSequence().String() && SameNames(RequestNames(csr), CertificateNames(c))
+}
+
+func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
 	n := profile.Names{DNS: dns, Email: email}
 	for _, ip := range ips {
 		n.IP = append(n.IP, ip.String())
@@ -91,7 +106,7 @@ func NamesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {
 // checkNames wants exactly the names that were asked for: with fewer the service fails,
 // and more were approved by nobody.
 func checkNames(leaf *x509.Certificate, wanted profile.Names, w lineage.Wanted) error {
-	got, want := spell(NamesIn(leaf.DNSNames, leaf.EmailAddresses, leaf.IPAddresses, leaf.URIs)), spell(wanted)
+	got, want := spell(CertificateNames(leaf)), spell(wanted)
 	if !slices.Equal(got, want) {
 		return badAnswer("a certificate for %d names that are not the %d that were asked for", len(got), len(want))
 	}

@@ -103,7 +103,7 @@ func (s *Service) Enroll(ctx context.Context, c access.Caller, a Ask) (Enrolled,
 	if err := checkLater(p, csr, e, s.Now()); err != nil {
 		return Enrolled{}, err
 	}
-	if !ours && !SameNames(e.Wanted.Names, NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)) {
+	if !ours && !SameNames(e.Wanted.Names, RequestNames(csr)) {
 		return Enrolled{}, fault.New(fault.Invalid, "NamesDiffer", "the issuer of profile %s takes the names of the CSR; make one that holds exactly the names that are wanted", p.Name)
 	}
 	err = s.Transact(ctx, func(ctx context.Context) error {
@@ -169,7 +169,7 @@ func (s *Service) asked(c access.Caller, a Ask) (Entry, *x509.CertificateRequest
 	proved := a.CommonName != "" || a.Names.Count() > 0
 	if !proved {
 		a.CommonName = csr.Subject.CommonName
-		a.Names = NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+		a.Names = RequestNames(csr)
 	}
 	e := s.begin(c, "", "")
 	e.Kind, e.Step, e.CSR, e.Door, e.Proved, e.Subject = Direct, Issue, a.CSR, a.Door, proved, a.Subject

@@ -2,11 +2,11 @@ package est
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"time"
 
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/desk"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/pki/profile"
 )
@@ -62,12 +62,11 @@ func (s *Service) Reenroll(ctx context.Context, v Visitor, name string, csr []by
 	if again, err := s.again(ctx, p, c, q); !fault.Is(err, fault.NotFound) {
 		return again, err
 	}
-	old := c.certificate
 	var refusal error
 	switch {
 	case c.issued.Profile != p.Name:
 		refusal = fault.New(fault.Denied, "OtherProfile", "the certificate was issued by the profile %s; renew it there", c.issued.Profile)
-	case q.csr.Subject.ToRDNSequence().String() != old.Subject.ToRDNSequence().String(), !enrollment.SameNames(requestNames(q.csr), certificateNames(old)):
+	case !enrollment.SameSubject(q.csr, c.certificate):
 		refusal = fault.New(fault.Denied, "NamesDiffer", "the CSR must have the subject and the alternative names of the certificate that it renews; other names are had by simpleenroll")
 	}
 	if refusal != nil {
@@ -85,45 +84,20 @@ type wish struct {
 
 // ask takes the direct road.
 func (s *Service) ask(ctx context.Context, p profile.Profile, c client, w wish) (Answer, error) {
-	key := s.key(p, c, w.question)
-	a := enrollment.Ask{Door: Door, Profile: p.Name, CSR: w.csr.Raw, AtOnce: w.atOnce}
-	if w.passcode != "" {
-		a.Once = "passcode/" + w.passcode
-	}
-	a.Also = func(ctx context.Context, made enrollment.Enrolled) error {
-		if made.State == enrollment.Completed {
-			return nil
-		}
-		return s.d.Waiting.Wait(ctx, key, made.Request, s.d.Now())
-	}
-	made, err := s.d.Road.Enroll(ctx, c.caller, a)
+	made, err := s.desk.Ask(ctx, c.caller, desk.Wish{
+		Ask: enrollment.Ask{Door: Door, Profile: p.Name, CSR: w.csr.Raw, AtOnce: w.atOnce}, Passcode: w.passcode, Again: s.key(p, c, w.question),
+	})
 	if err != nil {
-		if w.passcode != "" && fault.Is(err, fault.Invalid) { // nothing was issued for it
-			if releaseErr := s.d.Passcodes.Release(ctx, w.passcode); releaseErr != nil {
-				return Answer{}, releaseErr
-			}
-		}
 		return Answer{}, err
 	}
 	return answer(made)
 }
 
-// again answers a client that comes back for what it waits for, or fault.NotFound. Once it
-// has what it waited for, the same CSR is a new wish.
+// again answers a client that comes back for what it waits for, or fault.NotFound.
 func (s *Service) again(ctx context.Context, p profile.Profile, c client, q question) (Answer, error) {
-	key := s.key(p, c, q)
-	request, err := s.d.Waiting.Waiting(ctx, key)
+	made, err := s.desk.Again(ctx, c.caller, s.key(p, c, q))
 	if err != nil {
 		return Answer{}, err
-	}
-	made, err := s.d.Road.Collect(ctx, c.caller, request)
-	if err != nil {
-		return Answer{}, err
-	}
-	if !made.State.Live() {
-		if err := s.d.Waiting.Waited(ctx, key); err != nil {
-			return Answer{}, err
-		}
 	}
 	return answer(made)
 }
@@ -138,8 +112,7 @@ func (s *Service) key(p profile.Profile, c client, q question) string {
 	case c.certificate != nil:
 		who = "certificate " + c.issued.SHA256
 	}
-	sum := sha256.Sum256([]byte(Door + "\n" + p.Name + "\n" + who + "\n" + q.hex()))
-	return hex.EncodeToString(sum[:])
+	return desk.Key(Door, p.Name, who, hex.EncodeToString(q.sum[:]))
 }
 
 func answer(made enrollment.Enrolled) (Answer, error) {

@@ -17,7 +17,7 @@ import (
 	"chatelaine.dev/internal/access/directory"
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
-	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/lifecycle/desk"
 	"chatelaine.dev/internal/lifecycle/holder"
 	"chatelaine.dev/internal/lifecycle/passcode"
 	"chatelaine.dev/internal/pki/profile"
@@ -31,36 +31,16 @@ type Profiles interface {
 	Get(name string) (profile.Profile, error)
 }
 
-// Road is the direct road; *enrollment.Service is it.
-type Road interface {
-	Enroll(ctx context.Context, c access.Caller, a enrollment.Ask) (enrollment.Enrolled, error)
-	Collect(ctx context.Context, c access.Caller, request string) (enrollment.Enrolled, error)
-}
-
-// Passcodes takes one-time passwords; *passcode.Service is one.
-type Passcodes interface {
-	Spend(ctx context.Context, u passcode.Use) (passcode.Passcode, error)
-	Release(ctx context.Context, id string) error
-}
-
 // Directory knows applications; *directory.Directory is one.
 type Directory interface {
 	ProveSecret(clientID string, secret access.Secret) (directory.Principal, directory.Credential, error)
 	Knows(clientID string) string
 }
 
-// Waiting remembers which request a client comes back for. Wait joins the transaction of ctx.
-type Waiting interface {
-	Wait(ctx context.Context, key, request string, now time.Time) error
-	// Waiting returns the request, or fault.NotFound.
-	Waiting(ctx context.Context, key string) (string, error)
-	Waited(ctx context.Context, key string) error
-}
-
-// Chains has the certificates of authorities.
+// Chains has the certificates of authorities; *authority.Service does.
 type Chains interface {
-	// Chain returns an authority's certificate and those above it, DER, the root last.
-	Chain(ctx context.Context, authority string) ([][]byte, error)
+	// Certificates returns an authority's certificate and those above it, DER, the root last.
+	Certificates(ctx context.Context, authority string) ([][]byte, error)
 }
 
 // Refusals counts failed attempts; *access.Refusals does.
@@ -71,21 +51,26 @@ type Refusals interface {
 // Deps are what the service needs.
 type Deps struct {
 	Profiles  Profiles
-	Road      Road
-	Passcodes Passcodes
+	Road      desk.Road
+	Passcodes desk.Passcodes
 	Directory Directory
 	Issued    holder.Issued
-	Waiting   Waiting
+	Waiting   desk.Waiting
 	Chains    Chains
 	Refusals  Refusals
 	Now       func() time.Time
 }
 
 // Service decides.
-type Service struct{ d Deps }
+type Service struct {
+	d    Deps
+	desk desk.Desk
+}
 
 // New makes the service.
-func New(d Deps) *Service { return &Service{d} }
+func New(d Deps) *Service {
+	return &Service{d, desk.Desk{Road: d.Road, Passcodes: d.Passcodes, Waiting: d.Waiting, Now: d.Now}}
+}
 
 // Visitor is what a client shows.
 type Visitor struct {
@@ -111,7 +96,7 @@ func (s *Service) CACerts(ctx context.Context, name string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.d.Chains.Chain(ctx, p.Authorities[0])
+	return s.d.Chains.Certificates(ctx, p.Authorities[0])
 }
 
 // open returns a profile whose door is open. One that is closed and one that is not there

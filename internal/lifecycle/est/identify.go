@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -106,15 +105,11 @@ func (s *Service) mayHave(ctx context.Context, p profile.Profile, v Visitor, c *
 		if !holder.IsClient(c.certificate) {
 			return "", fault.New(fault.Denied, "NotAClient", "the certificate is not for signing in; it can be renewed by simplereenroll")
 		}
-		if name, outside := passcode.Outside(namesOf(c.certificate.Subject.CommonName, certificateNames(c.certificate)), q.names); outside {
+		if name, outside := passcode.Outside(namesOf(c.certificate.Subject.CommonName, enrollment.CertificateNames(c.certificate)), q.names); outside {
 			return "", fault.New(fault.Denied, "NameNotAllowed", "the certificate does not speak for the name %.64q", name)
 		}
 	}
 	return "", nil
-}
-
-func certificateNames(c *x509.Certificate) profile.Names {
-	return enrollment.NamesIn(c.DNSNames, c.EmailAddresses, c.IPAddresses, c.URIs)
 }
 
 // namesOf are all names that a certificate would say.
@@ -133,8 +128,6 @@ type question struct {
 	names []string
 }
 
-func (q question) hex() string { return hex.EncodeToString(q.sum[:]) }
-
 const maxCSR = 64 << 10
 
 // read reads a CSR. Its signature is checked on the road.
@@ -146,9 +139,5 @@ func read(der []byte) (question, error) {
 	if err != nil {
 		return question{}, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not readable as PKCS #10")
 	}
-	return question{csr, sha256.Sum256(der), namesOf(csr.Subject.CommonName, requestNames(csr))}, nil
-}
-
-func requestNames(csr *x509.CertificateRequest) profile.Names {
-	return enrollment.NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
+	return question{csr, sha256.Sum256(der), namesOf(csr.Subject.CommonName, enrollment.RequestNames(csr))}, nil
 }

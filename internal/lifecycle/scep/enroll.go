@@ -9,11 +9,11 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/desk"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/holder"
 	"chatelaine.dev/internal/lifecycle/passcode"
 	"chatelaine.dev/internal/lifecycle/scep/message"
-	"chatelaine.dev/internal/pki/profile"
 )
 
 // maxPending bounds the requests that wait for a person and that nobody had to show a
@@ -87,7 +87,7 @@ func (x exchange) renew(ctx context.Context, content []byte) (message.Answer, er
 	switch {
 	case issued.Profile != x.profile.Name:
 		return message.Answer{}, fault.New(fault.Denied, "OtherProfile", "the certificate was issued by the profile %s; renew it there", issued.Profile)
-	case csr.Subject.ToRDNSequence().String() != old.Subject.ToRDNSequence().String(), !enrollment.SameNames(requestNames(csr), certificateNames(old)):
+	case !enrollment.SameSubject(csr, old):
 		return message.Answer{}, fault.New(fault.Denied, "NamesDiffer", "the CSR must have the subject and the alternative names of the certificate that it renews")
 	}
 	return x.ask(ctx, wish{csr: csr, sum: sum, who: "certificate " + issued.SHA256})
@@ -104,7 +104,7 @@ func (x exchange) request(content []byte) (*x509.CertificateRequest, error) {
 
 // names are all names that the certificate would say, if the door allows them.
 func (x exchange) names(csr *x509.CertificateRequest) ([]string, error) {
-	names := requestNames(csr).All()
+	names := enrollment.RequestNames(csr).All()
 	if csr.Subject.CommonName != "" {
 		names = append(names, csr.Subject.CommonName)
 	}
@@ -115,14 +115,6 @@ func (x exchange) names(csr *x509.CertificateRequest) ([]string, error) {
 		return nil, fault.New(fault.Denied, "NameNotAllowed", "the name %.64q cannot be had by SCEP", name)
 	}
 	return names, nil
-}
-
-func requestNames(csr *x509.CertificateRequest) profile.Names {
-	return enrollment.NamesIn(csr.DNSNames, csr.EmailAddresses, csr.IPAddresses, csr.URIs)
-}
-
-func certificateNames(c *x509.Certificate) profile.Names {
-	return enrollment.NamesIn(c.DNSNames, c.EmailAddresses, c.IPAddresses, c.URIs)
 }
 
 // room refuses a request of a stranger while too many wait for a person.
@@ -144,46 +136,21 @@ type wish struct {
 
 // ask takes the direct road.
 func (x exchange) ask(ctx context.Context, w wish) (message.Answer, error) {
-	a := enrollment.Ask{Door: Door, Profile: x.profile.Name, CSR: w.csr.Raw, Approval: x.door.Approval}
-	if w.passcode != "" {
-		a.Once = "passcode/" + w.passcode
-	}
-	a.Also = func(ctx context.Context, made enrollment.Enrolled) error {
-		now := x.s.d.Now()
-		if made.State != enrollment.Completed {
-			if err := x.s.d.Waiting.Wait(ctx, x.key(hex.EncodeToString(w.sum[:])), made.Request, now); err != nil {
-				return err
-			}
-		}
-		return x.s.d.Waiting.Wait(ctx, x.key("poll"), made.Request, now)
-	}
-	made, err := x.s.d.Road.Enroll(ctx, x.caller(w.who), a)
+	made, err := x.s.desk.Ask(ctx, x.caller(w.who), desk.Wish{
+		Ask:      enrollment.Ask{Door: Door, Profile: x.profile.Name, CSR: w.csr.Raw, Approval: x.door.Approval},
+		Passcode: w.passcode, Again: x.key(hex.EncodeToString(w.sum[:])), Always: x.key("poll"),
+	})
 	if err != nil {
-		if w.passcode != "" && fault.Is(err, fault.Invalid) { // nothing was issued for it
-			if releaseErr := x.s.d.Passcodes.Release(ctx, w.passcode); releaseErr != nil {
-				return message.Answer{}, releaseErr
-			}
-		}
 		return message.Answer{}, err
 	}
 	return x.made(made)
 }
 
-// again answers a client that sends the same CSR while it waits, or fault.NotFound. Once it
-// has what it waited for, the same CSR is a new wish.
+// again answers a client that sends the same CSR while it waits, or fault.NotFound.
 func (x exchange) again(ctx context.Context, more string) (message.Answer, error) {
-	request, err := x.s.d.Waiting.Waiting(ctx, x.key(more))
+	made, err := x.s.desk.Again(ctx, x.caller(""), x.key(more))
 	if err != nil {
 		return message.Answer{}, err
-	}
-	made, err := x.s.d.Road.Collect(ctx, x.caller(""), request)
-	if err != nil {
-		return message.Answer{}, err
-	}
-	if !made.State.Live() {
-		if err := x.s.d.Waiting.Waited(ctx, x.key(more)); err != nil {
-			return message.Answer{}, err
-		}
 	}
 	return x.made(made)
 }

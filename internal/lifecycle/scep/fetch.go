@@ -18,14 +18,10 @@ func (x exchange) poll(ctx context.Context, content []byte) (message.Answer, err
 	if rest, err := asn1.Unmarshal(content, &names); err != nil || len(rest) > 0 {
 		return message.Answer{}, fault.New(fault.Invalid, "BadPoll", "the message holds no names of issuer and subject")
 	}
-	request, err := x.s.d.Waiting.Waiting(ctx, x.key("poll"))
+	made, err := x.s.desk.Find(ctx, x.caller(""), x.key("poll"))
 	if fault.Is(err, fault.NotFound) {
 		return message.Answer{}, fault.New(fault.NotFound, "NothingWaits", "nothing waits for this transaction and this key")
 	}
-	if err != nil {
-		return message.Answer{}, err
-	}
-	made, err := x.s.d.Road.Collect(ctx, x.caller(""), request)
 	if err != nil {
 		return message.Answer{}, err
 	}

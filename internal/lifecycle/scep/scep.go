@@ -16,6 +16,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/lifecycle/desk"
 	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/holder"
 	"chatelaine.dev/internal/lifecycle/passcode"
@@ -34,25 +35,10 @@ type Profiles interface {
 	Get(name string) (profile.Profile, error)
 }
 
-// Road is the direct road; *enrollment.Service is it.
+// Road is the direct road, and what waits on it; *enrollment.Service is it.
 type Road interface {
-	Enroll(ctx context.Context, c access.Caller, a enrollment.Ask) (enrollment.Enrolled, error)
-	Collect(ctx context.Context, c access.Caller, request string) (enrollment.Enrolled, error)
+	desk.Road
 	List(ctx context.Context, c access.Caller, q enrollment.Query) ([]enrollment.Request, error)
-}
-
-// Passcodes takes one-time passwords; *passcode.Service is one.
-type Passcodes interface {
-	Spend(ctx context.Context, u passcode.Use) (passcode.Passcode, error)
-	Release(ctx context.Context, id string) error
-}
-
-// Waiting remembers which request a client comes back for. Wait joins the transaction of ctx.
-type Waiting interface {
-	Wait(ctx context.Context, key, request string, now time.Time) error
-	// Waiting returns the request, or fault.NotFound.
-	Waiting(ctx context.Context, key string) (string, error)
-	Waited(ctx context.Context, key string) error
 }
 
 // Issued finds what our authorities issued.
@@ -77,9 +63,9 @@ type Refusals interface {
 type Deps struct {
 	Profiles   Profiles
 	Road       Road
-	Passcodes  Passcodes
+	Passcodes  desk.Passcodes
 	Issued     Issued
-	Waiting    Waiting
+	Waiting    desk.Waiting
 	CRLs       CRLs
 	Registrars *Registrars
 	Refusals   Refusals
@@ -87,10 +73,15 @@ type Deps struct {
 }
 
 // Service decides.
-type Service struct{ d Deps }
+type Service struct {
+	d    Deps
+	desk desk.Desk
+}
 
 // New makes the service.
-func New(d Deps) *Service { return &Service{d} }
+func New(d Deps) *Service {
+	return &Service{d, desk.Desk{Road: d.Road, Passcodes: d.Passcodes, Waiting: d.Waiting, Now: d.Now}}
+}
 
 // Capabilities answers GetCACaps (section 3.5.2). SHA-384 is taken and has no word there;
 // strongSwan looks for it.
@@ -246,6 +237,5 @@ func (x exchange) caller(who string) access.Caller {
 // key is what a client shows again when it comes back: its key, the transaction, and more.
 func (x exchange) key(more string) string {
 	signer := sha256.Sum256(x.message.Signer.RawSubjectPublicKeyInfo)
-	sum := sha256.Sum256([]byte(Door + "\n" + x.profile.Name + "\n" + hex.EncodeToString(signer[:]) + "\n" + x.message.Transaction + "\n" + more))
-	return hex.EncodeToString(sum[:])
+	return desk.Key(Door, x.profile.Name, hex.EncodeToString(signer[:]), x.message.Transaction, more)
 }

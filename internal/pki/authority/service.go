@@ -87,14 +87,19 @@ func (s *Service) Certificate(ctx context.Context, id string) ([]byte, error) {
 	return a.Certificate, err
 }
 
-// Chain returns an authority's certificate and those above it in PEM, the root last. It
-// is public: anyone may ask.
-func (s *Service) Chain(ctx context.Context, id string) ([]byte, error) {
+// Certificates returns an authority's certificate and those above it in DER, the root
+// last. They are public: anyone may ask.
+func (s *Service) Certificates(ctx context.Context, id string) ([][]byte, error) {
 	a, err := s.public(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	chain, err := s.chain(ctx, a)
+	return s.chain(ctx, a)
+}
+
+// Chain returns them in PEM.
+func (s *Service) Chain(ctx context.Context, id string) ([]byte, error) {
+	chain, err := s.Certificates(ctx, id)
 	if err != nil {
 		return nil, err
 	}
