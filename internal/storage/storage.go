@@ -259,6 +259,55 @@ func One(res sql.Result, err error, message string) error {
 	return nil
 }
 
+// Changed maps the result of an UPDATE or DELETE of one revision. A violated unique
+// constraint gets the code taken.
+func Changed(res sql.Result, err error, taken string) error {
+	err = Translate(err)
+	if fault.Is(err, fault.Conflict) {
+		return fault.Wrap(err, fault.Conflict, taken, "it exists already")
+	}
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = fault.New(fault.Conflict, "Changed", "it was changed or removed in between; read it again")
+	}
+	return err
+}
+
+// Inserted maps the result of an INSERT that does nothing on a conflict.
+func Inserted(res sql.Result, err error, taken string) error {
+	if err != nil {
+		return Translate(err)
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		err = fault.New(fault.Conflict, taken, "it exists already")
+	}
+	return err
+}
+
+// Scanner is a row: a *sql.Row or *sql.Rows.
+type Scanner interface{ Scan(dest ...any) error }
+
+// Collect reads all rows of a query and closes them; err is the query's own.
+func Collect[T any](rows *sql.Rows, err error, read func(Scanner) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, Translate(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var list []T
+	for rows.Next() {
+		x, err := read(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, x)
+	}
+	return list, Translate(rows.Err())
+}
+
 // Translate turns a driver's error into a kind that a service understands: no rows is
 // fault.NotFound, a violated unique constraint fault.Conflict; others stay as they are.
 func Translate(err error) error {

@@ -8,7 +8,6 @@ import (
 	"encoding/json/v2"
 	"fmt"
 
-	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/acme"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/vault/seal"
@@ -36,26 +35,10 @@ var (
 func New(db *storage.DB, s Sealer) *Store { return &Store{db, s} }
 
 // inserted wants a row: without one, another holds what is unique.
-func inserted(res sql.Result, err error) error {
-	if err != nil {
-		return storage.Translate(err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 1 {
-		return err
-	}
-	return fault.New(fault.Conflict, "Exists", "it exists already")
-}
+func inserted(res sql.Result, err error) error { return storage.Inserted(res, err, "Exists") }
 
 // updated wants the row of the revision before.
-func updated(res sql.Result, err error) error {
-	if err != nil {
-		return storage.Translate(err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 1 {
-		return err
-	}
-	return fault.New(fault.Conflict, "Changed", "it was changed or removed in between; read it again")
-}
+func updated(res sql.Result, err error) error { return storage.Changed(res, err, "Exists") }
 
 // account is one as its row has it: the parts that no client sees are kept too.
 type account struct {
@@ -80,20 +63,16 @@ func (s *Store) UpdateAccount(ctx context.Context, a acme.Account) error {
 	if err != nil {
 		return err
 	}
-	err = updated(s.db.Exec(ctx, `UPDATE acme_accounts SET thumbprint = $1, revision = $2, entry = $3 WHERE id = $4 AND revision = $5`,
+	return updated(s.db.Exec(ctx, `UPDATE acme_accounts SET thumbprint = $1, revision = $2, entry = $3 WHERE id = $4 AND revision = $5`,
 		a.Thumbprint, a.Revision, string(entry), a.ID, a.Revision-1))
-	if fault.Is(err, fault.Conflict) && !fault.HasCode(err, "Changed") { // the key is another's
-		return fault.New(fault.Conflict, "Exists", "another account has this key")
-	}
-	return err
 }
 
 const accountColumns = `SELECT entry FROM acme_accounts`
 
-func readAccount(scan func(...any) error) (acme.Account, error) {
+func readAccount(row storage.Scanner) (acme.Account, error) {
 	var entry string
 	var a account
-	if err := scan(&entry); err != nil {
+	if err := row.Scan(&entry); err != nil {
 		return a.Account, storage.Translate(err)
 	}
 	if err := json.Unmarshal([]byte(entry), &a); err != nil {
@@ -105,34 +84,17 @@ func readAccount(scan func(...any) error) (acme.Account, error) {
 
 // Account implements acme.Store.
 func (s *Store) Account(ctx context.Context, id string) (acme.Account, error) {
-	return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE id = $1`, id).Scan)
+	return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE id = $1`, id))
 }
 
 // AccountByKey implements acme.Store.
 func (s *Store) AccountByKey(ctx context.Context, profile, thumbprint string) (acme.Account, error) {
-	return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE profile = $1 AND thumbprint = $2`, profile, thumbprint).Scan)
+	return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE profile = $1 AND thumbprint = $2`, profile, thumbprint))
 }
 
 // Accounts implements acme.Store.
 func (s *Store) Accounts(ctx context.Context, q acme.AccountQuery) ([]acme.Account, error) {
 	rows, err := s.db.Query(ctx, accountColumns+` WHERE id > $1 AND ($2 = '' OR profile = $2) AND ($3 = '' OR external_key = $3) ORDER BY id LIMIT $4`,
 		q.After, q.Profile, q.ExternalKey, q.Limit)
-	return collect(rows, err, func(rows *sql.Rows) (acme.Account, error) { return readAccount(rows.Scan) })
-}
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, err error, read func(*sql.Rows) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		x, err := read(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, x)
-	}
-	return list, storage.Translate(rows.Err())
+	return storage.Collect(rows, err, readAccount)
 }

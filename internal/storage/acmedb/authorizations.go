@@ -38,9 +38,9 @@ func (s *Store) UpdateAuthorization(ctx context.Context, a acme.Authorization) e
 		string(a.Status), storage.Micros(a.Expires), a.Revision, string(entry), a.ID, a.Revision-1))
 }
 
-func readAuthorization(scan func(...any) error) (a acme.Authorization, err error) {
+func readAuthorization(row storage.Scanner) (a acme.Authorization, err error) {
 	var entry string
-	if err := scan(&entry); err != nil {
+	if err := row.Scan(&entry); err != nil {
 		return a, storage.Translate(err)
 	}
 	if err := json.Unmarshal([]byte(entry), &a); err != nil {
@@ -51,12 +51,12 @@ func readAuthorization(scan func(...any) error) (a acme.Authorization, err error
 
 // Authorization implements acme.Store.
 func (s *Store) Authorization(ctx context.Context, id string) (acme.Authorization, error) {
-	return readAuthorization(s.db.QueryRow(ctx, `SELECT entry FROM acme_authorizations WHERE id = $1`, id).Scan)
+	return readAuthorization(s.db.QueryRow(ctx, `SELECT entry FROM acme_authorizations WHERE id = $1`, id))
 }
 
 // ValidAuthorization implements acme.Store.
 func (s *Store) ValidAuthorization(ctx context.Context, account string, id acme.Identifier, now time.Time) (acme.Authorization, error) {
 	return readAuthorization(s.db.QueryRow(ctx, `SELECT entry FROM acme_authorizations
 		WHERE account = $1 AND identifier = $2 AND status = 'valid' AND expires > $3 ORDER BY expires DESC LIMIT 1`,
-		account, identifier(id, false), storage.Micros(now)).Scan)
+		account, identifier(id, false), storage.Micros(now)))
 }

@@ -2,7 +2,6 @@ package acmedb
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json/v2"
 	"fmt"
 	"time"
@@ -51,11 +50,11 @@ func (s *Store) UpdateExternalKey(ctx context.Context, k acme.ExternalKey) error
 	return updated(s.db.Exec(ctx, `UPDATE acme_keys SET revision = $1, sealed = $2 WHERE id = $3 AND revision = $4`, k.Revision, sealed, k.ID, k.Revision-1))
 }
 
-func (s *Store) readKey(scan func(...any) error) (acme.ExternalKey, error) {
+func (s *Store) readKey(row storage.Scanner) (acme.ExternalKey, error) {
 	var id string
 	var revision int64
 	var sealed []byte
-	if err := scan(&id, &revision, &sealed); err != nil {
+	if err := row.Scan(&id, &revision, &sealed); err != nil {
 		return acme.ExternalKey{}, storage.Translate(err)
 	}
 	var k externalKey
@@ -72,7 +71,7 @@ func (s *Store) readKey(scan func(...any) error) (acme.ExternalKey, error) {
 
 // ExternalKey implements acme.Keys.
 func (s *Store) ExternalKey(ctx context.Context, id string) (acme.ExternalKey, error) {
-	k, err := s.readKey(s.db.QueryRow(ctx, `SELECT id, revision, sealed FROM acme_keys WHERE id = $1`, id).Scan)
+	k, err := s.readKey(s.db.QueryRow(ctx, `SELECT id, revision, sealed FROM acme_keys WHERE id = $1`, id))
 	if fault.Is(err, fault.NotFound) {
 		err = fault.Wrap(err, fault.NotFound, "UnknownKey", "there is no external account key of this id")
 	}
@@ -82,7 +81,7 @@ func (s *Store) ExternalKey(ctx context.Context, id string) (acme.ExternalKey, e
 // ExternalKeys implements acme.Keys.
 func (s *Store) ExternalKeys(ctx context.Context, profile, after string, limit int) ([]acme.ExternalKey, error) {
 	rows, err := s.db.Query(ctx, `SELECT id, revision, sealed FROM acme_keys WHERE id > $1 AND ($2 = '' OR profile = $2) ORDER BY id LIMIT $3`, after, profile, limit)
-	return collect(rows, err, func(rows *sql.Rows) (acme.ExternalKey, error) { return s.readKey(rows.Scan) })
+	return storage.Collect(rows, err, s.readKey)
 }
 
 // InsertWindow implements acme.Keys.
@@ -103,9 +102,9 @@ func (s *Store) DeleteWindow(ctx context.Context, id string) error {
 // Windows implements acme.Keys.
 func (s *Store) Windows(ctx context.Context, until time.Time, limit int) ([]acme.Window, error) {
 	rows, err := s.db.Query(ctx, `SELECT entry FROM acme_windows WHERE until > $1 ORDER BY id LIMIT $2`, storage.Micros(until), limit)
-	return collect(rows, err, func(rows *sql.Rows) (w acme.Window, err error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (w acme.Window, err error) {
 		var entry string
-		if err := rows.Scan(&entry); err != nil {
+		if err := row.Scan(&entry); err != nil {
 			return w, storage.Translate(err)
 		}
 		return w, json.Unmarshal([]byte(entry), &w)

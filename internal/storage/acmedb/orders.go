@@ -68,13 +68,13 @@ func (s *Store) UpdateOrder(ctx context.Context, o acme.Order) error {
 
 const orderColumns = `SELECT entry, once, renewal_id, sha256, replaced_by, der, chain FROM acme_orders`
 
-func readOrder(scan func(...any) error) (acme.Order, error) {
+func readOrder(row storage.Scanner) (acme.Order, error) {
 	var entry string
 	var renewal, sum sql.NullString
 	var chain []byte
 	var o order
 	c := &o.Certificate
-	if err := scan(&entry, &o.Once, &renewal, &sum, &c.ReplacedBy, &c.DER, &chain); err != nil {
+	if err := row.Scan(&entry, &o.Once, &renewal, &sum, &c.ReplacedBy, &c.DER, &chain); err != nil {
 		return o.Order, storage.Translate(err)
 	}
 	if err := json.Unmarshal([]byte(entry), &o); err != nil {
@@ -89,23 +89,23 @@ func readOrder(scan func(...any) error) (acme.Order, error) {
 
 // Order implements acme.Orders.
 func (s *Store) Order(ctx context.Context, id string) (acme.Order, error) {
-	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE id = $1`, id).Scan)
+	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE id = $1`, id))
 }
 
 // OrderByRenewalID implements acme.Orders.
 func (s *Store) OrderByRenewalID(ctx context.Context, id string) (acme.Order, error) {
-	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE renewal_id = $1`, id).Scan)
+	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE renewal_id = $1`, id))
 }
 
 // OrderByCertificate implements acme.Orders.
 func (s *Store) OrderByCertificate(ctx context.Context, sha256 string) (acme.Order, error) {
-	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE sha256 = $1`, sha256).Scan)
+	return readOrder(s.db.QueryRow(ctx, orderColumns+` WHERE sha256 = $1`, sha256))
 }
 
 // OrdersOf implements acme.Orders.
 func (s *Store) OrdersOf(ctx context.Context, account, before string, limit int) ([]string, error) {
 	rows, err := s.db.Query(ctx, `SELECT id FROM acme_orders WHERE account = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3`, account, before, limit)
-	return collect(rows, err, func(rows *sql.Rows) (id string, err error) { return id, storage.Translate(rows.Scan(&id)) })
+	return storage.Collect(rows, err, func(row storage.Scanner) (id string, err error) { return id, row.Scan(&id) })
 }
 
 // MarkReplaced implements acme.Orders.

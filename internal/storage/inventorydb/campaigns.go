@@ -67,7 +67,7 @@ func (s *Campaigns) DeleteCampaign(ctx context.Context, id string) error {
 
 const campaignColumns = `id, draft, next, created, updated, revision`
 
-func scanCampaign(r row) (discovery.Campaign, error) {
+func scanCampaign(r storage.Scanner) (discovery.Campaign, error) {
 	var c discovery.Campaign
 	var draft string
 	var next, created, updated int64
@@ -89,13 +89,13 @@ func (s *Campaigns) Campaign(ctx context.Context, id string) (discovery.Campaign
 // Campaigns returns up to limit campaigns by name, after the given one.
 func (s *Campaigns) Campaigns(ctx context.Context, after string, limit int) ([]discovery.Campaign, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+campaignColumns+` FROM campaigns WHERE name_key > $1 ORDER BY name_key LIMIT $2`, inventory.Fold(after), limit)
-	return collect(rows, err, scanCampaign)
+	return storage.Collect(rows, err, scanCampaign)
 }
 
 // Due returns campaigns whose Next has come.
 func (s *Campaigns) Due(ctx context.Context, now time.Time, limit int) ([]discovery.Campaign, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+campaignColumns+` FROM campaigns WHERE next > 0 AND next <= $1 ORDER BY next LIMIT $2`, storage.Micros(now), limit)
-	return collect(rows, err, scanCampaign)
+	return storage.Collect(rows, err, scanCampaign)
 }
 
 const runColumns = `id, campaign, state, queued, started, finished, total, done, position, found, fresh, changed, unreachable, problem`
@@ -138,7 +138,7 @@ func (s *Campaigns) UpdateRun(ctx context.Context, r discovery.Run) error {
 	return err
 }
 
-func scanRun(r row) (discovery.Run, error) {
+func scanRun(r storage.Scanner) (discovery.Run, error) {
 	var x discovery.Run
 	var queued, started, finished int64
 	err := r.Scan(&x.ID, &x.Campaign, &x.State, &queued, &started, &finished, &x.Total, &x.Done, &x.Position, &x.Found, &x.New, &x.Changed, &x.Unreachable, &x.Problem)
@@ -160,5 +160,5 @@ func (s *Campaigns) Runs(ctx context.Context, q discovery.RunQuery) ([]discovery
 		args = append(args, q.Campaign)
 	}
 	rows, err := s.db.Query(ctx, `SELECT `+runColumns+` FROM campaign_runs WHERE `+where+` ORDER BY queued DESC, id LIMIT $2`, args...)
-	return collect(rows, err, scanRun)
+	return storage.Collect(rows, err, scanRun)
 }

@@ -3,7 +3,6 @@ package inventorydb
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -28,10 +27,7 @@ type detail struct {
 	Chain  []string          `json:"chain,omitempty"`
 }
 
-// row is what *sql.Row and *sql.Rows share.
-type row interface{ Scan(dest ...any) error }
-
-func scanInstallation(r row) (inventory.Installation, error) {
+func scanInstallation(r storage.Scanner) (inventory.Installation, error) {
 	var i inventory.Installation
 	var first, last, checked int64
 	var text string
@@ -47,23 +43,6 @@ func scanInstallation(r row) (inventory.Installation, error) {
 	i.FirstSeen, i.LastSeen, i.Checked = storage.Time(first), storage.Time(last), storage.Time(checked)
 	i.TLS, i.Object, i.Chain = d.TLS, d.Object, d.Chain
 	return i, nil
-}
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, err error, scan func(row) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, storage.Translate(rows.Err())
 }
 
 // instant undoes inventory.Instant.
@@ -176,14 +155,14 @@ func (s *Store) AddChange(ctx context.Context, c inventory.Change) error {
 func (s *Store) Unchecked(ctx context.Context, source string, since time.Time, limit int) ([]inventory.Installation, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+installationColumns+` FROM inventory_installations
 		WHERE source = $1 AND checked < $2 AND latest AND state <> 'missing' ORDER BY place LIMIT $3`, source, storage.Micros(since), limit)
-	return collect(rows, err, scanInstallation)
+	return storage.Collect(rows, err, scanInstallation)
 }
 
 // Issuers returns CA certificates with the subject name, by first sighting.
 func (s *Store) Issuers(ctx context.Context, name inventory.NameHash) ([][]byte, error) {
 	rows, err := s.db.Query(ctx, `SELECT d.der FROM inventory_certificates c JOIN inventory_der d ON d.sha256 = c.sha256
 		WHERE c.subject_hash = $1 AND c.ca ORDER BY c.first_seen, c.sha256 LIMIT 16`, string(name))
-	return collect(rows, err, func(r row) (der []byte, err error) { return der, r.Scan(&der) })
+	return storage.Collect(rows, err, func(r storage.Scanner) (der []byte, err error) { return der, r.Scan(&der) })
 }
 
 // SaveVerdict replaces the findings, trust and score.
@@ -223,5 +202,5 @@ func (s *Store) SetRevoked(ctx context.Context, sha256 string, at time.Time, rea
 // Fingerprints returns the SHA256 of certificates after the given one, in order.
 func (s *Store) Fingerprints(ctx context.Context, after string, limit int) ([]string, error) {
 	rows, err := s.db.Query(ctx, `SELECT sha256 FROM inventory_certificates WHERE sha256 > $1 ORDER BY sha256 LIMIT $2`, after, limit)
-	return collect(rows, err, func(r row) (h string, err error) { return h, r.Scan(&h) })
+	return storage.Collect(rows, err, func(r storage.Scanner) (h string, err error) { return h, r.Scan(&h) })
 }

@@ -96,10 +96,10 @@ func (s *Store) List(ctx context.Context, q inventory.Query) ([]inventory.Summar
 			(SELECT COUNT(*) FROM inventory_installations i WHERE i.sha256 = c.sha256 AND i.latest), `+annotationColumns+`
 		FROM inventory_certificates c WHERE `+where+`
 		ORDER BY `+column+` `+direction+`, c.sha256 `+direction+` LIMIT `+b.arg(q.Limit), b.args...)
-	return collect(rows, err, scanSummary)
+	return storage.Collect(rows, err, scanSummary)
 }
 
-func scanSummary(r row) (inventory.Summary, error) {
+func scanSummary(r storage.Scanner) (inventory.Summary, error) {
 	var c inventory.Summary
 	var from, to int64
 	targets, finish := annotationScan(&c.Annotations)
@@ -125,13 +125,13 @@ func (s *Store) Count(ctx context.Context, f filter.Node) (n int64, err error) {
 func (s *Store) Installations(ctx context.Context, sha256 string, limit int) ([]inventory.Installation, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+installationColumns+` FROM inventory_installations WHERE sha256 = $1
 		ORDER BY latest DESC, last_seen DESC, place LIMIT $2`, sha256, limit)
-	return collect(rows, err, scanInstallation)
+	return storage.Collect(rows, err, scanInstallation)
 }
 
 // Findings of a certificate, in the order of the judgement.
 func (s *Store) Findings(ctx context.Context, sha256 string) ([]inventory.Finding, error) {
 	rows, err := s.db.Query(ctx, `SELECT rule, severity, message, remedy, since, place, source FROM inventory_findings WHERE sha256 = $1 ORDER BY position`, sha256)
-	return collect(rows, err, func(r row) (inventory.Finding, error) {
+	return storage.Collect(rows, err, func(r storage.Scanner) (inventory.Finding, error) {
 		var f inventory.Finding
 		var since int64
 		err := r.Scan(&f.Rule, &f.Severity, &f.Message, &f.WhatToDo, &since, &f.Place, &f.Source)
@@ -145,7 +145,7 @@ func (s *Store) History(ctx context.Context, sha256 string, limit int) ([]invent
 	rows, err := s.db.Query(ctx, `SELECT h.place, h.at, h.sha256, h.state, h.run, i.source, i.host, i.ip, i.port, i.sni, i.path
 		FROM inventory_history h JOIN inventory_installations i ON i.place = h.place AND i.sha256 = h.sha256
 		WHERE h.sha256 = $1 ORDER BY h.at DESC, h.place, h.state LIMIT $2`, sha256, limit)
-	return collect(rows, err, func(r row) (inventory.Change, error) {
+	return storage.Collect(rows, err, func(r storage.Scanner) (inventory.Change, error) {
 		var c inventory.Change
 		var at int64
 		err := r.Scan(&c.ID, &at, &c.SHA256, &c.State, &c.Run, &c.Source, &c.Host, &c.IP, &c.Port, &c.SNI, &c.Path)
@@ -162,5 +162,5 @@ func (s *Store) Endpoints(ctx context.Context, q inventory.EndpointQuery) ([]inv
 		args = append(args, q.Source)
 	}
 	rows, err := s.db.Query(ctx, `SELECT `+installationColumns+` FROM inventory_installations WHERE `+where+` ORDER BY place LIMIT $2`, args...)
-	return collect(rows, err, scanInstallation)
+	return storage.Collect(rows, err, scanInstallation)
 }

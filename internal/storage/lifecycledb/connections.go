@@ -42,7 +42,7 @@ func (s *Store) InsertConnection(ctx context.Context, c connection.Stored) error
 	}
 	res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_connections (id, name_key, revision, sealed) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 		c.ID, strings.ToLower(c.Name), c.Revision, sealed)
-	return inserted(res, err, "NameTaken")
+	return storage.Inserted(res, err, "NameTaken")
 }
 
 // UpdateConnection implements connection.Store.
@@ -53,7 +53,7 @@ func (s *Store) UpdateConnection(ctx context.Context, c connection.Stored) error
 	}
 	res, err := s.db.Exec(ctx, `UPDATE lifecycle_connections SET name_key = $1, revision = $2, sealed = $3 WHERE id = $4 AND revision = $5`,
 		strings.ToLower(c.Name), c.Revision, sealed, c.ID, c.Revision-1)
-	return changed(res, err, "NameTaken")
+	return storage.Changed(res, err, "NameTaken")
 }
 
 // DeleteConnection implements connection.Store.

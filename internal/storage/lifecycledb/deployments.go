@@ -29,7 +29,7 @@ func (s *Store) InsertDeployment(ctx context.Context, d deployment.Deployment) e
 	res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_deployments (id, request, lineage, state, guard, once, wake, revision, sealed)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
 		d.ID, d.Request, d.Lineage, string(d.State), optional(place(d)), optional(once), storage.Micros(d.Wake), d.Revision, sealed)
-	return inserted(res, err, "Exists")
+	return storage.Inserted(res, err, "Exists")
 }
 
 // UpdateDeployment implements deployment.Store.
@@ -40,7 +40,7 @@ func (s *Store) UpdateDeployment(ctx context.Context, d deployment.Deployment) e
 	}
 	res, err := s.db.Exec(ctx, `UPDATE lifecycle_deployments SET state = $1, guard = $2, wake = $3, revision = $4, sealed = $5 WHERE id = $6 AND revision = $7`,
 		string(d.State), optional(place(d)), storage.Micros(d.Wake), d.Revision, sealed, d.ID, d.Revision-1)
-	return changed(res, err, "Exists")
+	return storage.Changed(res, err, "Exists")
 }
 
 // Deployment implements deployment.Store.

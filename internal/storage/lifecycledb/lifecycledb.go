@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"strings"
 
-	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/connection"
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/enrollment"
@@ -62,10 +61,8 @@ func (s *Store) seal(kind, id string, revision int64, entry any) ([]byte, error)
 	return s.sealer.Seal(identity(kind, id, revision), b), nil
 }
 
-type scanner interface{ Scan(dest ...any) error }
-
 // read opens the entry of a row with the columns id, revision, sealed.
-func read[T any](s *Store, kind string, row scanner) (T, error) {
+func read[T any](s *Store, kind string, row storage.Scanner) (T, error) {
 	var entry T
 	var id string
 	var revision int64
@@ -91,66 +88,13 @@ func one[T any](ctx context.Context, s *Store, kind, query string, args ...any) 
 // all reads the entries that a query finds.
 func all[T any](ctx context.Context, s *Store, kind, query string, args ...any) ([]T, error) {
 	rows, err := s.db.Query(ctx, query, args...)
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer rows.Close()
-	var entries []T
-	for rows.Next() {
-		e, err := read[T](s, kind, rows)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
-	}
-	return entries, storage.Translate(rows.Err())
+	return storage.Collect(rows, err, func(row storage.Scanner) (T, error) { return read[T](s, kind, row) })
 }
 
 // ids reads a query's one column.
 func (s *Store) ids(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := s.db.Query(ctx, query, args...)
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, storage.Translate(err)
-		}
-		list = append(list, id)
-	}
-	return list, storage.Translate(rows.Err())
-}
-
-// changed maps the result of an UPDATE or DELETE of one revision. A violated unique
-// constraint gets the code taken.
-func changed(res sql.Result, err error, taken string) error {
-	err = storage.Translate(err)
-	if fault.Is(err, fault.Conflict) {
-		return fault.Wrap(err, fault.Conflict, taken, "it exists already")
-	}
-	if err != nil {
-		return err
-	}
-	n, err := res.RowsAffected()
-	if err == nil && n != 1 {
-		err = fault.New(fault.Conflict, "Changed", "it was changed or removed in between; read it again")
-	}
-	return err
-}
-
-// inserted maps the result of an INSERT that does nothing on a conflict.
-func inserted(res sql.Result, err error, taken string) error {
-	if err != nil {
-		return storage.Translate(err)
-	}
-	n, err := res.RowsAffected()
-	if err == nil && n == 0 {
-		err = fault.New(fault.Conflict, taken, "it exists already")
-	}
-	return err
+	return storage.Collect(rows, err, func(row storage.Scanner) (id string, err error) { return id, row.Scan(&id) })
 }
 
 // optional is NULL for an empty text.

@@ -22,7 +22,7 @@ func (s *Store) InsertLineage(ctx context.Context, l lineage.Lineage) error {
 		}
 		res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_lineages (id, name_key, keep, owner, due, revision, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
 			l.ID, strings.ToLower(l.Name), keepKey(l.Keep), l.Owner, storage.Micros(l.Due), l.Revision, sealed)
-		if err := inserted(res, err, "NameTaken"); err != nil {
+		if err := storage.Inserted(res, err, "NameTaken"); err != nil {
 			return err
 		}
 		return s.saveTargets(ctx, l)
@@ -41,7 +41,7 @@ func (s *Store) UpdateLineage(ctx context.Context, l lineage.Lineage) error {
 		}
 		res, err := s.db.Exec(ctx, `UPDATE lifecycle_lineages SET name_key = $1, keep = $2, owner = $3, due = $4, revision = $5, sealed = $6 WHERE id = $7 AND revision = $8`,
 			strings.ToLower(l.Name), keepKey(l.Keep), l.Owner, storage.Micros(l.Due), l.Revision, sealed, l.ID, l.Revision-1)
-		if err := changed(res, err, "NameTaken"); err != nil {
+		if err := storage.Changed(res, err, "NameTaken"); err != nil {
 			return err
 		}
 		if _, err := s.db.Exec(ctx, `DELETE FROM lifecycle_targets WHERE lineage = $1`, l.ID); err != nil {
@@ -74,7 +74,7 @@ func (s *Store) saveTargets(ctx context.Context, l lineage.Lineage) error {
 // DeleteLineage implements lineage.Store.
 func (s *Store) DeleteLineage(ctx context.Context, id string, revision int64) error {
 	res, err := s.db.Exec(ctx, `DELETE FROM lifecycle_lineages WHERE id = $1 AND revision = $2`, id, revision)
-	return changed(res, err, "Changed")
+	return storage.Changed(res, err, "Changed")
 }
 
 // Lineage implements lineage.Store.

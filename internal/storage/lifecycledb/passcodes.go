@@ -22,12 +22,12 @@ func (s *Store) InsertPasscode(ctx context.Context, e passcode.Entry) error {
 	}
 	res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_passcodes (id, digest, expires, spent_for, spent_at, revision, sealed)
 		VALUES ($1, $2, $3, '', 0, 1, $4) ON CONFLICT DO NOTHING`, e.ID, e.Digest, storage.Micros(e.Expires), sealed)
-	return inserted(res, err, "Exists")
+	return storage.Inserted(res, err, "Exists")
 }
 
 const passcodeColumns = `SELECT id, digest, spent_for, spent_at, revision, sealed FROM lifecycle_passcodes `
 
-func (s *Store) passcode(row scanner) (passcode.Entry, error) {
+func (s *Store) passcode(row storage.Scanner) (passcode.Entry, error) {
 	var e passcode.Entry
 	var id string
 	var spent, revision int64
@@ -63,19 +63,7 @@ func (s *Store) Passcodes(ctx context.Context, after string, limit int) ([]passc
 	var c conditions
 	c.add("id < $%d", after)
 	rows, err := s.db.Query(ctx, passcodeColumns+c.where()+` ORDER BY id DESC LIMIT `+c.limit(limit), c.args...)
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer rows.Close()
-	var list []passcode.Entry
-	for rows.Next() {
-		e, err := s.passcode(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
-	}
-	return list, storage.Translate(rows.Err())
+	return storage.Collect(rows, err, s.passcode)
 }
 
 // SpendPasscode implements passcode.Store.
@@ -86,13 +74,13 @@ func (s *Store) SpendPasscode(ctx context.Context, id, csr string, at time.Time)
 	}
 	res, err := s.db.Exec(ctx, `UPDATE lifecycle_passcodes SET spent_for = $1, spent_at = $2 WHERE id = $3 AND (spent_for = '' OR spent_for = $1)`,
 		csr, storage.Micros(at), id)
-	return changed(res, err, "Spent")
+	return storage.Changed(res, err, "Spent")
 }
 
 // DeletePasscode implements passcode.Store.
 func (s *Store) DeletePasscode(ctx context.Context, id string) error {
 	res, err := s.db.Exec(ctx, `DELETE FROM lifecycle_passcodes WHERE id = $1`, id)
-	return changed(res, err, "Spent")
+	return storage.Changed(res, err, "Spent")
 }
 
 // ForgetPasscodes implements passcode.Store.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"chatelaine.dev/internal/lifecycle/scep"
+	"chatelaine.dev/internal/storage"
 )
 
 const registrarKind = "registrar"
@@ -23,9 +24,9 @@ func (s *Store) PutRegistrar(ctx context.Context, r scep.Stored) error {
 	}
 	if r.Revision == 1 {
 		res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_registrars (authority, revision, sealed) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING`, r.Authority, sealed)
-		return inserted(res, err, "Exists")
+		return storage.Inserted(res, err, "Exists")
 	}
 	res, err := s.db.Exec(ctx, `UPDATE lifecycle_registrars SET revision = $1, sealed = $2 WHERE authority = $3 AND revision = $4`,
 		r.Revision, sealed, r.Authority, r.Revision-1)
-	return changed(res, err, "Exists")
+	return storage.Changed(res, err, "Exists")
 }

@@ -34,7 +34,7 @@ func (s *Store) InsertRequest(ctx context.Context, e enrollment.Entry) error {
 		res, err := s.db.Exec(ctx, `INSERT INTO lifecycle_requests (id, kind, lineage, state, guard, once, wake, revision, sealed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
 			e.ID, string(e.Kind), e.Lineage, string(e.State), optional(guardOf(e)), e.Once, storage.Micros(e.Wake), e.Revision, sealed)
-		err = inserted(res, err, "Live")
+		err = storage.Inserted(res, err, "Live")
 		if !fault.HasCode(err, "Live") {
 			return err
 		}
@@ -53,7 +53,7 @@ func (s *Store) UpdateRequest(ctx context.Context, e enrollment.Entry) error {
 	}
 	res, err := s.db.Exec(ctx, `UPDATE lifecycle_requests SET state = $1, guard = $2, wake = $3, revision = $4, sealed = $5 WHERE id = $6 AND revision = $7`,
 		string(e.State), optional(guardOf(e)), storage.Micros(e.Wake), e.Revision, sealed, e.ID, e.Revision-1)
-	return changed(res, err, "Live")
+	return storage.Changed(res, err, "Live")
 }
 
 // Request implements enrollment.Store.

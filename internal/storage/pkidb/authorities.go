@@ -16,7 +16,7 @@ const (
 	pendingAuthorities  = `SELECT id, '', subject, NULL, '', '', 0, 0, keystore, 'pending', created_at, NULL, '', 0 FROM pki_pending_authorities`
 )
 
-func scanAuthority(row scanner) (authority.Authority, error) {
+func scanAuthority(row storage.Scanner) (authority.Authority, error) {
 	var a authority.Authority
 	var from, to, created int64
 	err := row.Scan(&a.ID, &a.Parent, &a.Subject, &a.Certificate, &a.Serial, &a.SHA256, &from, &to, &a.Keystore, &a.State, &created, &a.Above, &a.Successor, &a.Partitions)
@@ -98,7 +98,7 @@ func (s *Store) PendingRequest(ctx context.Context, id string) ([]byte, error) {
 // Authorities implements authority.Store.
 func (s *Store) Authorities(ctx context.Context, after string, limit int) ([]authority.Authority, error) {
 	rows, err := s.db.Query(ctx, `SELECT * FROM (`+completeAuthorities+` UNION ALL `+pendingAuthorities+`) AS a WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
-	return collect(rows, err, scanAuthority)
+	return storage.Collect(rows, err, scanAuthority)
 }
 
 const crossColumns = `authority, issuer, serial, sha256, certificate, above, not_before, not_after, created_at`
@@ -114,7 +114,7 @@ func (s *Store) InsertCross(ctx context.Context, x authority.Cross) error {
 func (s *Store) Crosses(ctx context.Context, id string) ([]authority.Cross, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+crossColumns+`, EXISTS (SELECT 1 FROM pki_certificates c WHERE c.sha256 = x.sha256 AND c.revocation > 0)
 		FROM pki_cross_certificates x WHERE authority = $1 ORDER BY sha256 LIMIT $2`, id, authority.MaxCrosses)
-	return collect(rows, err, func(row scanner) (authority.Cross, error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (authority.Cross, error) {
 		var x authority.Cross
 		var from, to, created int64
 		err := row.Scan(&x.Authority, &x.Issuer, &x.Serial, &x.SHA256, &x.Certificate, &x.Above, &from, &to, &created, &x.Revoked)

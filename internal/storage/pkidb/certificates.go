@@ -15,7 +15,7 @@ import (
 const certificateColumns = `serial, authority, sha256, request, profile, subject, names, key_sha256, state, not_before, not_after,
 	tbs, der, created_at, issued_at, requester, failure, revoked_at, reason`
 
-func scanCertificate(row scanner) (issuance.Certificate, error) {
+func scanCertificate(row storage.Scanner) (issuance.Certificate, error) {
 	var c issuance.Certificate
 	var sum, request sql.NullString
 	var names string
@@ -118,5 +118,5 @@ func (s *Store) Certificates(ctx context.Context, f issuance.Filter, after issua
 	}
 	args = append(args, limit)
 	rows, err := s.db.Query(ctx, q+fmt.Sprintf(` ORDER BY created_at DESC, serial DESC LIMIT $%d`, len(args)), args...)
-	return collect(rows, err, scanCertificate)
+	return storage.Collect(rows, err, scanCertificate)
 }

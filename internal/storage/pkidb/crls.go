@@ -14,7 +14,7 @@ const (
 )
 
 // scanCRL reads the columns of crlHead, and others after them.
-func scanCRL(row scanner, c *revocation.CRL, more ...any) error {
+func scanCRL(row storage.Scanner, c *revocation.CRL, more ...any) error {
 	var this, next int64
 	err := row.Scan(append([]any{&c.Number, &c.Covers, &c.Entries, &c.SHA256, &this, &next}, more...)...)
 	c.ThisUpdate, c.NextUpdate = storage.Time(this), storage.Time(next)
@@ -22,7 +22,7 @@ func scanCRL(row scanner, c *revocation.CRL, more ...any) error {
 }
 
 // scanWhole reads the columns of wholeCRL, and others after them.
-func scanWhole(row scanner, c *revocation.CRL, more ...any) error {
+func scanWhole(row storage.Scanner, c *revocation.CRL, more ...any) error {
 	var at int64
 	err := scanCRL(row, c, append([]any{&c.Base.Number, &c.Base.Covers, &at}, more...)...)
 	c.Base.At = storage.Time(at)
@@ -69,7 +69,7 @@ func (s *Store) Published(ctx context.Context, id string) ([]revocation.CRL, err
 		return nil, err
 	}
 	rows, err := s.db.Query(ctx, `SELECT `+crlHead+`, part FROM pki_partial_crls WHERE authority = $1 ORDER BY length(part), part`, id)
-	others, err := collect(rows, err, func(row scanner) (revocation.CRL, error) {
+	others, err := storage.Collect(rows, err, func(row storage.Scanner) (revocation.CRL, error) {
 		c := revocation.CRL{Authority: id}
 		err := scanCRL(row, &c, &c.Part)
 		return c, err
@@ -122,7 +122,7 @@ func (s *Store) Due(ctx context.Context, d revocation.DueQuery) ([]string, error
 	rows, err := s.db.Query(ctx, `SELECT a.id FROM pki_authorities a LEFT JOIN pki_crls c ON c.authority = a.id
 		WHERE a.id > $3 AND (c.authority IS NULL OR c.covers < a.revocations OR c.this_update <= $1 OR c.next_update <= $2`+parts+`)
 		ORDER BY a.id LIMIT $4`, storage.Micros(d.ThisUpdate), storage.Micros(d.NextUpdate), d.After, d.Limit)
-	return collect(rows, err, func(row scanner) (string, error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (string, error) {
 		var id string
 		return id, row.Scan(&id)
 	})

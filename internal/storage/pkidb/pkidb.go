@@ -2,8 +2,6 @@
 package pkidb
 
 import (
-	"database/sql"
-
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/ocsp"
@@ -25,23 +23,3 @@ var (
 
 // New makes the store.
 func New(db *storage.DB) *Store { return &Store{db: db} }
-
-// scanner is a *sql.Row or *sql.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, storage.Translate(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []T
-	for rows.Next() {
-		item, err := scan(rows)
-		if err != nil {
-			return nil, storage.Translate(err)
-		}
-		out = append(out, item)
-	}
-	return out, storage.Translate(rows.Err())
-}

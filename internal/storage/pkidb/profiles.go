@@ -26,7 +26,7 @@ func (s *Store) raise(ctx context.Context) error {
 // Profiles implements catalog.Store.
 func (s *Store) Profiles(ctx context.Context) ([]catalog.Row, error) {
 	rows, err := s.db.Query(ctx, `SELECT name, revision, sealed FROM pki_profiles ORDER BY name`)
-	return collect(rows, err, func(row scanner) (r catalog.Row, err error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (r catalog.Row, err error) {
 		return r, row.Scan(&r.Name, &r.Revision, &r.Sealed)
 	})
 }

@@ -13,7 +13,7 @@ var _ review.Store = (*Store)(nil)
 
 const reviewColumns = `id, state, queued, started, finished, total, checked, found, place, problem, asked_by`
 
-func scanReview(row scanner) (r review.Review, err error) {
+func scanReview(row storage.Scanner) (r review.Review, err error) {
 	var queued, started, finished int64
 	var place string
 	err = row.Scan(&r.ID, &r.State, &queued, &started, &finished, &r.Total, &r.Checked, &r.Found, &place, &r.Problem, &r.Requester)
@@ -60,7 +60,7 @@ func (s *Store) Review(ctx context.Context, id string) (review.Review, error) {
 // Reviews implements review.Store.
 func (s *Store) Reviews(ctx context.Context, limit int) ([]review.Review, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+reviewColumns+` FROM pki_reviews ORDER BY queued DESC, id DESC LIMIT $1`, limit)
-	return collect(rows, err, scanReview)
+	return storage.Collect(rows, err, scanReview)
 }
 
 // AddFindings implements review.Store.
@@ -84,7 +84,7 @@ func (s *Store) AddFindings(ctx context.Context, list []review.Finding) (int64, 
 func (s *Store) Findings(ctx context.Context, id, serial, rule string, limit int) ([]review.Finding, error) {
 	rows, err := s.db.Query(ctx, `SELECT review, serial, rule, authority, profile, subject, detail FROM pki_review_findings
 		WHERE review = $1 AND (serial, rule) > ($2, $3) ORDER BY serial, rule LIMIT $4`, id, serial, rule, limit)
-	return collect(rows, err, func(row scanner) (f review.Finding, err error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (f review.Finding, err error) {
 		return f, row.Scan(&f.Review, &f.Serial, &f.Rule, &f.Authority, &f.Profile, &f.Subject, &f.Detail)
 	})
 }

@@ -121,7 +121,7 @@ func (s *Store) Changes(ctx context.Context, id string, since int64, limit int) 
 		UNION ALL SELECT r.serial, 0, '', 0, c.part, r.change, 1 FROM pki_releases r JOIN pki_certificates c ON c.serial = r.serial
 			WHERE r.authority = $1 AND r.change > $2
 		ORDER BY change LIMIT $3`, id, since, limit)
-	return collect(rows, err, func(row scanner) (revocation.Change, error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (revocation.Change, error) {
 		var c revocation.Change
 		var at, since, released int64
 		err := row.Scan(&c.Serial, &at, &c.Reason, &since, &c.Part, &c.Count, &released)

@@ -60,7 +60,7 @@ func (s *Store) Match(ctx context.Context, sel revocation.Selection, now time.Ti
 	}
 	rows, err := s.db.Query(ctx, `SELECT c.serial, c.authority, c.profile, c.subject, c.state, c.not_before, c.not_after, c.created_at FROM pki_certificates c
 		WHERE `+where+fmt.Sprintf(` ORDER BY c.created_at DESC, c.serial DESC LIMIT $%d`, len(args)+1), append(args, limit)...)
-	p.Examples, err = collect(rows, err, func(row scanner) (issuance.Certificate, error) {
+	p.Examples, err = storage.Collect(rows, err, func(row storage.Scanner) (issuance.Certificate, error) {
 		var c issuance.Certificate
 		var from, to, created int64
 		err := row.Scan(&c.Serial, &c.Authority, &c.Profile, &c.Subject, &c.State, &from, &to, &created)
@@ -97,7 +97,7 @@ func (s *Store) InsertSweep(ctx context.Context, w revocation.Sweep) (int64, err
 
 const sweepColumns = `id, selection, reason, invalid_since, state, total, revoked, skipped, requester, created_at, ended_at`
 
-func scanSweep(row scanner) (revocation.Sweep, error) {
+func scanSweep(row storage.Scanner) (revocation.Sweep, error) {
 	var w revocation.Sweep
 	var selection string
 	var since, created, ended int64
@@ -118,13 +118,13 @@ func (s *Store) Sweep(ctx context.Context, id string) (revocation.Sweep, error) 
 // Sweeps implements revocation.SweepStore. Ids grow with time.
 func (s *Store) Sweeps(ctx context.Context, after string, limit int) ([]revocation.Sweep, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+sweepColumns+` FROM pki_sweeps WHERE $1 = '' OR id < $1 ORDER BY id DESC LIMIT $2`, after, limit)
-	return collect(rows, err, scanSweep)
+	return storage.Collect(rows, err, scanSweep)
 }
 
 // Items implements revocation.SweepStore.
 func (s *Store) Items(ctx context.Context, id string, limit int) ([]revocation.Item, error) {
 	rows, err := s.db.Query(ctx, `SELECT authority, serial FROM pki_sweep_items WHERE sweep = $1 ORDER BY serial LIMIT $2`, id, limit)
-	return collect(rows, err, func(row scanner) (revocation.Item, error) {
+	return storage.Collect(rows, err, func(row storage.Scanner) (revocation.Item, error) {
 		var i revocation.Item
 		return i, row.Scan(&i.Authority, &i.Serial)
 	})
