@@ -1,10 +1,9 @@
 package keys
 
 import (
-	"encoding/json"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"chatelaine.dev/internal/serve/keyvault/keyvaulttest"
 )
 
 func TestResultIsWrittenAsItsStructSays(t *testing.T) {
@@ -12,21 +11,6 @@ func TestResultIsWrittenAsItsStructSays(t *testing.T) {
 		{}, {ID: "https://a/b/c", Value: []byte{255, 254, 253, 1}},
 		{ID: "x", Value: []byte{}, IV: []byte{1}, Tag: []byte{2, 3}, AAD: []byte{4, 5, 6}},
 	} {
-		want, err := json.Marshal(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := x.AppendJSON(nil)
-		if !cmp.Equal(decoded(t, got), decoded(t, want)) {
-			t.Errorf("%s\nwant %s", got, want)
-		}
+		keyvaulttest.Written(t, x)
 	}
-}
-
-func decoded(t *testing.T, text []byte) (v map[string]any) {
-	t.Helper()
-	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	return v
 }

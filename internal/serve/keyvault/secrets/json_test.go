@@ -1,11 +1,9 @@
 package secrets
 
 import (
-	"encoding/json"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"chatelaine.dev/internal/serve/keyvault/keyvaulttest"
 	"chatelaine.dev/internal/serve/keyvault/wire"
 )
 
@@ -18,21 +16,6 @@ func TestSecretIsWrittenAsItsStructSays(t *testing.T) {
 		{Attributes: wire.Attributes{Enabled: &yes, NotBefore: &number, Expires: &number, Created: &number, Updated: &number, RecoveryLevel: "Recoverable", RecoverableDays: &days}},
 		{Attributes: wire.Attributes{Enabled: &no}, Deleted: wire.Deleted{RecoveryID: "r", DeletedDate: &number, ScheduledPurgeDate: &number}},
 	} {
-		want, err := json.Marshal(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := x.AppendJSON(nil)
-		if !cmp.Equal(decoded(t, got), decoded(t, want)) {
-			t.Errorf("%s\nwant %s", got, want)
-		}
+		keyvaulttest.Written(t, x)
 	}
-}
-
-func decoded(t *testing.T, text []byte) (v map[string]any) {
-	t.Helper()
-	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	return v
 }
