@@ -36,7 +36,7 @@ func (s *Service) NewAccount(ctx context.Context, r Request, d AccountDraft) (a 
 	case d.OnlyExisting:
 		return a, false, problem("accountDoesNotExist", "there is no account with this key")
 	}
-	if wait := s.rates.take(rateKey{"account", r.Origin.Address, ""}, s.Limits.Accounts); wait > 0 {
+	if wait := s.rates.take(rateKey{"account", network(r.Origin.Address), ""}, s.Limits.Accounts); wait > 0 {
 		return a, false, limited("new accounts from this address", wait)
 	}
 	if s.Terms != "" && !d.Terms {

@@ -233,3 +233,50 @@ func TestWhatIsOverIsForgottenAndCertificatesAreNot(t *testing.T) {
 		}
 	})
 }
+
+// A name that is authorised beforehand is anybody's to order, so it is nobody's to revoke.
+func TestNamesAuthorisedBeforehandLetNobodyRevoke(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t))
+	c, d := w.client("open").register(), w.client("open").register()
+	o := c.obtain("db.inside.example.com")
+	d.obtain("db.inside.example.com")
+
+	wants(t, "another account", w.Revoke(t.Context(), d.request(), o.Certificate.DER, 1), "unauthorized")
+	wants(t, "its account", w.Revoke(t.Context(), c.request(), o.Certificate.DER, 1), "")
+}
+
+// "Replaces" takes an order out of the count, so it must not be without end itself.
+func TestOneCertificateIsNotReplacedWithoutEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), func(d *acme.Deps) { d.Limits.Orders = 2 })
+	c := w.client("open").register()
+	old := c.obtain("a.example.com")
+	draft := acme.OrderDraft{Identifiers: dns("a.example.com"), Replaces: old.Certificate.RenewalID}
+	taken := 0
+	for range 20 {
+		_, err := w.NewOrder(t.Context(), c.request(), draft)
+		if err != nil {
+			wants(t, "too many", err, "rateLimited")
+			break
+		}
+		taken++
+	}
+	if taken != 11 { // ten renewals, and what the account has left
+		t.Errorf("%d orders", taken)
+	}
+}
+
+func TestAccountsAreCountedByNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), func(d *acme.Deps) { d.Limits.Accounts = 1 })
+	for _, x := range []struct{ address, want string }{
+		{"2001:db8:1:2::1", ""}, {"2001:db8:1:2:ffff::9", "rateLimited"}, {"2001:db8:1:3::1", ""}, {"192.0.2.1", ""}, {"192.0.2.1", "rateLimited"}, {"192.0.2.2", ""},
+		{"::ffff:192.0.2.9", ""}, {"::ffff:192.0.2.10", ""},
+	} {
+		r := w.client("open").request()
+		r.Origin.Address = x.address
+		_, _, err := w.NewAccount(t.Context(), r, acme.AccountDraft{})
+		wants(t, x.address, err, x.want)
+	}
+}

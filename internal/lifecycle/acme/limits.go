@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -30,6 +31,19 @@ func (l Limits) filled() Limits {
 		l.Validations = 10_000
 	}
 	return l
+}
+
+// renewals are the orders that may replace one certificate in an hour without being counted.
+const renewals = 10
+
+// network is who makes accounts from an address: of IPv6 a household has 2⁶⁴ of them.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	p, _ := a.WithZone("").Prefix(64) // never fails
+	return p.String()
 }
 
 // rateKey is who is limited in what.

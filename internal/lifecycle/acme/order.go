@@ -37,8 +37,13 @@ func (s *Service) NewOrder(ctx context.Context, r Request, d OrderDraft) (Order,
 		if err := s.mayReplace(ctx, r, d.Replaces, ids); err != nil {
 			return Order{}, err
 		}
-	} else if wait := s.rates.take(rateKey{"order", r.Account.ID, ""}, s.Limits.Orders); wait > 0 {
-		return Order{}, limited("orders of this account", wait) // renewals on our advice are not counted: RFC 9773 section 5
+	}
+	// Renewals on our advice are not counted (RFC 9773 section 5), but for those who order
+	// the same one over and over.
+	if d.Replaces == "" || s.rates.take(rateKey{"renewal", r.Account.ID, d.Replaces}, renewals) > 0 {
+		if wait := s.rates.take(rateKey{"order", r.Account.ID, ""}, s.Limits.Orders); wait > 0 {
+			return Order{}, limited("orders of this account", wait)
+		}
 	}
 	now := s.Now().UTC()
 	o := Order{

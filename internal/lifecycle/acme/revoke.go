@@ -16,7 +16,7 @@ func reasons() map[int]string {
 }
 
 // Revoke ends the trust in a certificate of this server (RFC 8555 section 7.6). It is asked
-// for by the account that got it, by one that holds valid authorizations for all its names,
+// for by the account that got it, by one that has shown control of all its names,
 // or by whoever holds its key.
 func (s *Service) Revoke(ctx context.Context, r Request, der []byte, reason int) error {
 	why, ok := reasons()[reason]
@@ -57,8 +57,9 @@ func (s *Service) mayRevoke(ctx context.Context, r Request, cert *x509.Certifica
 	}
 	var bad []Problem
 	for _, id := range o.Identifiers {
-		_, err := s.Store.ValidAuthorization(ctx, r.Account.ID, id, s.Now())
-		if fault.Is(err, fault.NotFound) {
+		a, err := s.Store.ValidAuthorization(ctx, r.Account.ID, id, s.Now())
+		// A name that was authorised beforehand is anybody's to order: that shows nothing.
+		if fault.Is(err, fault.NotFound) || err == nil && a.method() == "" {
 			bad = append(bad, *problem("unauthorized", "the account has no valid authorization for %s", id.Value).about(id))
 		} else if err != nil {
 			return err

@@ -3,6 +3,7 @@ package enrollment
 import (
 	"crypto"
 	"crypto/x509"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -87,9 +88,33 @@ func CertificateNames(c *x509.Certificate) profile.Names {
 }
 
 // SameSubject reports whether a CSR asks for the subject and the alternative names of a
-// certificate, so that it may renew it.
+// certificate, so that it may renew it. All attributes count that a certificate may get.
 func SameSubject(csr *x509.CertificateRequest, c *x509.Certificate) bool {
-	return csr.Subject.ToRDNSequence().String() == c.Subject.ToRDNSequence().String() && SameNames(RequestNames(csr), CertificateNames(c))
+	return csr.Subject.CommonName == c.Subject.CommonName && maps.EqualFunc(profile.SubjectOf(csr.Subject), profile.SubjectOf(c.Subject), slices.Equal) &&
+		SameNames(RequestNames(csr), CertificateNames(c))
+}
+
+// Outside returns a name, or a value of the subject, that a CSR asks for and a certificate
+// does not hold. A wildcard of the certificate is a name and no pattern.
+func Outside(csr *x509.CertificateRequest, c *x509.Certificate) (name string, outside bool) {
+	held := spell(CertificateNames(c))
+	for _, n := range spell(RequestNames(csr)) {
+		if !slices.Contains(held, n) {
+			return n, true
+		}
+	}
+	if cn := csr.Subject.CommonName; cn != "" && cn != c.Subject.CommonName && !slices.Contains(held, strings.ToLower(cn)) {
+		return cn, true
+	}
+	has := profile.SubjectOf(c.Subject)
+	for attribute, values := range profile.SubjectOf(csr.Subject) {
+		for _, v := range values {
+			if !slices.Contains(has[attribute], v) {
+				return attribute + "=" + v, true
+			}
+		}
+	}
+	return "", false
 }
 
 func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {

@@ -8,6 +8,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/desk"
 	"chatelaine.dev/internal/lifecycle/enrollment"
+	"chatelaine.dev/internal/lifecycle/passcode"
 	"chatelaine.dev/internal/pki/profile"
 )
 
@@ -62,8 +63,11 @@ func (s *Service) Reenroll(ctx context.Context, v Visitor, name string, csr []by
 	if again, err := s.again(ctx, p, c, q); !fault.Is(err, fault.NotFound) {
 		return again, err
 	}
+	name, outside := passcode.Outside(p.Doors.EST.Names, q.names)
 	var refusal error
 	switch {
+	case outside:
+		refusal = fault.New(fault.Denied, "NameNotAllowed", "the name %.64q cannot be had by EST", name)
 	case c.issued.Profile != p.Name:
 		refusal = fault.New(fault.Denied, "OtherProfile", "the certificate was issued by the profile %s; renew it there", c.issued.Profile)
 	case !enrollment.SameSubject(q.csr, c.certificate):

@@ -105,7 +105,7 @@ func (s *Service) mayHave(ctx context.Context, p profile.Profile, v Visitor, c *
 		if !holder.IsClient(c.certificate) {
 			return "", fault.New(fault.Denied, "NotAClient", "the certificate is not for signing in; it can be renewed by simplereenroll")
 		}
-		if name, outside := passcode.Outside(namesOf(c.certificate.Subject.CommonName, enrollment.CertificateNames(c.certificate)), q.names); outside {
+		if name, outside := enrollment.Outside(q.csr, c.certificate); outside {
 			return "", fault.New(fault.Denied, "NameNotAllowed", "the certificate does not speak for the name %.64q", name)
 		}
 	}

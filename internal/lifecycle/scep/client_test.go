@@ -37,6 +37,7 @@ type rig struct {
 	service *scep.Service
 	codes   *passcode.Service
 	doors   profile.SCEPDoor
+	lists   scep.CRLs
 }
 
 // Get implements scep.Profiles: the world's, with the doors of the rig.
@@ -50,17 +51,18 @@ func (r *rig) Get(name string) (profile.Profile, error) {
 }
 
 func open(w *World) *rig {
-	r := &rig{World: w, doors: profile.SCEPDoor{Challenge: true, RenewByCertificate: true, Names: []string{"*"}}}
+	r := &rig{World: w, lists: w.Revocation, doors: profile.SCEPDoor{Challenge: true, RenewByCertificate: true, Names: []string{"*"}}}
 	r.reopen()
 	return r
 }
 
+// reopen makes the services anew, as a new process would.
 func (r *rig) reopen() {
 	w := r.World
 	r.codes = passcode.New(passcode.Deps{Store: w.Store, Profiles: r, Transact: w.DB.Transact, Audit: w.Trail, Guard: w.Floor, Now: w.Time})
 	issued := pkidb.New(w.DB)
 	r.service = scep.New(scep.Deps{
-		Profiles: r, Road: w.Requests, Passcodes: r.codes, Issued: issued, Waiting: w.Store, CRLs: w.Revocation,
+		Profiles: r, Road: w.Requests, Passcodes: r.codes, Issued: issued, Waiting: w.Store, CRLs: r.lists,
 		Registrars: scep.NewRegistrars(scep.RegistrarDeps{Store: w.Store, Issuer: w.Issuance, Issued: issued, Keystore: keystore.NewSoftware(), Now: w.Time}),
 		Refusals:   access.NewRefusals(w.Trail, w.Time), Now: w.Time,
 	})
@@ -164,9 +166,7 @@ func (r *rig) message(t testing.TB, profile string, d draft) []byte {
 		d.to, err = x509.ParseCertificate(list[0])
 		must(t, err)
 	}
-	envelope, err := cms.Encrypt(d.content, d.to)
-	must(t, err)
-	return sign(t, d, envelope)
+	return sign(t, d, encrypt(t, d.content, d.to))
 }
 
 func sign(t testing.TB, d draft, envelope []byte) []byte {

@@ -2,6 +2,7 @@ package scep
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
@@ -22,8 +23,8 @@ const maxPending = 200
 
 // enroll answers PKCSReq (section 4.3): a certificate for whoever shows a one-time
 // password, or for whom a person vouches.
-func (x exchange) enroll(ctx context.Context, content []byte) (message.Answer, error) {
-	csr, err := x.request(content)
+func (x exchange) enroll(ctx context.Context) (message.Answer, error) {
+	csr, err := x.request()
 	if err != nil {
 		return message.Answer{}, err
 	}
@@ -32,7 +33,7 @@ func (x exchange) enroll(ctx context.Context, content []byte) (message.Answer, e
 	if subtle.ConstantTimeCompare(csr.RawSubjectPublicKeyInfo, x.message.Signer.RawSubjectPublicKeyInfo) != 1 {
 		return message.Answer{}, fault.New(fault.Denied, "OtherKey", "the message must be signed with the key of its CSR; a certificate is renewed by RenewalReq")
 	}
-	sum := sha256.Sum256(content)
+	sum := sha256.Sum256(csr.Raw)
 	if again, err := x.again(ctx, hex.EncodeToString(sum[:])); !fault.Is(err, fault.NotFound) {
 		return again, err
 	}
@@ -64,20 +65,20 @@ func (x exchange) enroll(ctx context.Context, content []byte) (message.Answer, e
 }
 
 // renew answers RenewalReq (section 2.3): the next certificate for who holds the one before.
-func (x exchange) renew(ctx context.Context, content []byte) (message.Answer, error) {
+func (x exchange) renew(ctx context.Context) (message.Answer, error) {
 	if !x.door.RenewByCertificate {
 		return message.Answer{}, fault.New(fault.Denied, "DoorClosed", "the profile %s takes no renewals by certificate", x.profile.Name)
 	}
-	csr, err := x.request(content)
-	if err != nil {
-		return message.Answer{}, err
-	}
 	old := x.message.Signer
-	issued, err := holder.Check(ctx, x.s.d.Issued, old, x.s.d.Now())
+	issued, err := holder.Check(ctx, x.s.d.Issued, old, x.s.d.Now()) // before anything is decrypted for a stranger
 	if err != nil {
 		return message.Answer{}, err
 	}
-	sum := sha256.Sum256(content)
+	csr, err := x.request()
+	if err != nil {
+		return message.Answer{}, err
+	}
+	sum := sha256.Sum256(csr.Raw)
 	if again, err := x.again(ctx, hex.EncodeToString(sum[:])); !fault.Is(err, fault.NotFound) {
 		return again, err
 	}
@@ -93,11 +94,26 @@ func (x exchange) renew(ctx context.Context, content []byte) (message.Answer, er
 	return x.ask(ctx, wish{csr: csr, sum: sum, who: "certificate " + issued.SHA256})
 }
 
-// request reads the CSR of a message. Its signature is checked on the road.
-func (x exchange) request(content []byte) (*x509.CertificateRequest, error) {
+// maxRSA bounds the work that the signature of a stranger's CSR may cost us, in bits.
+const maxRSA = 8192
+
+// request opens the CSR of a message, and checks that it is signed with its own key: of an
+// envelope that somebody altered the last blocks are that signature. All that may be wrong
+// is answered alike, see unreadable.
+func (x exchange) request() (*x509.CertificateRequest, error) {
+	content, err := x.decrypt()
+	if err != nil {
+		return nil, err
+	}
 	csr, err := x509.ParseCertificateRequest(content)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not readable as PKCS #10")
+	}
+	if k, ok := csr.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
+		return nil, fault.New(fault.Invalid, "BadCSR", "the key of the CSR has more than %d bits", maxRSA)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not signed by its own key")
 	}
 	return csr, nil
 }

@@ -3,7 +3,6 @@ package scep
 import (
 	"bytes"
 	"context"
-	"encoding/asn1"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/holder"
@@ -11,13 +10,14 @@ import (
 	"chatelaine.dev/internal/pki/issuance"
 )
 
+// maxList bounds the CRL that anybody may have signed and encrypted for himself. Longer
+// ones are at the address that is in the certificates.
+const maxList = 1 << 20
+
 // poll answers CertPoll (section 3.3.3): what became of the transaction. Only the key
-// that began it is answered; what the message names is the client's memory and not ours.
-func (x exchange) poll(ctx context.Context, content []byte) (message.Answer, error) {
-	var names struct{ Issuer, Subject asn1.RawValue }
-	if rest, err := asn1.Unmarshal(content, &names); err != nil || len(rest) > 0 {
-		return message.Answer{}, fault.New(fault.Invalid, "BadPoll", "the message holds no names of issuer and subject")
-	}
+// that began it is answered. What the message names is the client's memory and not ours, so
+// it is not even decrypted.
+func (x exchange) poll(ctx context.Context) (message.Answer, error) {
 	made, err := x.s.desk.Find(ctx, x.caller(""), x.key("poll"))
 	if fault.Is(err, fault.NotFound) {
 		return message.Answer{}, fault.New(fault.NotFound, "NothingWaits", "nothing waits for this transaction and this key")
@@ -30,12 +30,12 @@ func (x exchange) poll(ctx context.Context, content []byte) (message.Answer, err
 
 // certificate answers GetCert (section 3.3.4). It gives a certificate to who holds one of
 // the same profile and subject: nobody learns of others by trying serials.
-func (x exchange) certificate(ctx context.Context, content []byte) (message.Answer, error) {
+func (x exchange) certificate(ctx context.Context) (message.Answer, error) {
 	mine, err := holder.Check(ctx, x.s.d.Issued, x.message.Signer, x.s.d.Now())
 	if err != nil {
 		return message.Answer{}, err
 	}
-	asked, err := x.named(content)
+	asked, err := x.named()
 	if err != nil {
 		return message.Answer{}, err
 	}
@@ -49,25 +49,28 @@ func (x exchange) certificate(ctx context.Context, content []byte) (message.Answ
 	return x.success([][]byte{found.DER}, nil)
 }
 
-// crl answers GetCRL (section 3.3.5): the list is for everybody.
-func (x exchange) crl(ctx context.Context, content []byte) (message.Answer, error) {
-	if _, err := x.named(content); err != nil {
-		return message.Answer{}, err
-	}
+// crl answers GetCRL (section 3.3.5): the list is for everybody. It is the profile's
+// authority's, whatever the message names.
+func (x exchange) crl(ctx context.Context) (message.Answer, error) {
 	list, err := x.s.d.CRLs.Current(ctx, x.authority(), "")
 	if err != nil {
 		return message.Answer{}, err
 	}
+	if len(list.DER) > maxList {
+		return message.Answer{}, fault.New(fault.Invalid, "ListTooLarge", "the list has %d bytes; fetch it from the address in the certificates", len(list.DER))
+	}
 	return x.success(nil, [][]byte{list.DER})
 }
 
-// named reads which certificate a message means. It must be of our authority.
-func (x exchange) named(content []byte) (message.Serial, error) {
-	asked, err := message.ReadSerial(content)
+// named reads which certificate a message means. It must be of our authority; all that is
+// wrong is answered alike, see unreadable.
+func (x exchange) named() (message.Serial, error) {
+	content, err := x.decrypt()
 	if err != nil {
-		return asked, err
+		return message.Serial{}, errNoCertificate()
 	}
-	if !bytes.Equal(asked.Issuer.FullBytes, x.registrar.Current.Certificate.RawIssuer) {
+	asked, err := message.ReadSerial(content)
+	if err != nil || !bytes.Equal(asked.Issuer.FullBytes, x.registrar.Current.Certificate.RawIssuer) {
 		return asked, errNoCertificate()
 	}
 	return asked, nil

@@ -24,6 +24,9 @@ const (
 	// renewAhead is how long before its end a certificate is replaced: clients keep what
 	// GetCACert told them for a while. What was encrypted for the one before is still read.
 	renewAhead = 60 * 24 * time.Hour
+	// retry is how long nobody tries again to make one, after it failed: strangers ask, and
+	// a key of this size is seconds of work.
+	retry = time.Minute
 )
 
 // StoredKey is a key with its certificate, as the Store keeps it, sealed.
@@ -67,14 +70,21 @@ type RegistrarDeps struct {
 
 // Registrars are those of all authorities; each is made when it is first needed.
 type Registrars struct {
-	d    RegistrarDeps
-	mu   sync.Mutex
-	open map[string]Registrar
+	d      RegistrarDeps
+	mu     sync.Mutex
+	open   map[string]Registrar
+	failed map[string]failure
+}
+
+// failure is why the last attempt to make a registrar failed.
+type failure struct {
+	at  time.Time
+	err error
 }
 
 // NewRegistrars makes them.
 func NewRegistrars(d RegistrarDeps) *Registrars {
-	return &Registrars{d: d, open: map[string]Registrar{}}
+	return &Registrars{d: d, open: map[string]Registrar{}, failed: map[string]failure{}}
 }
 
 // Registrar is ready to decrypt and sign.
@@ -89,7 +99,9 @@ type Key struct {
 	Certificate *x509.Certificate
 	Chain       [][]byte
 	Authority   string
-	private     keystore.Private
+
+	private       keystore.Private
+	authorityEnds time.Time
 }
 
 func (k Key) opener(legacy bool) cms.Opener {
@@ -103,41 +115,86 @@ func (k Key) signer() cms.Signer {
 }
 
 // For returns the registrar of an authority, with a certificate that is good for a while.
+// When the next cannot be made, the present one serves until its end.
 func (g *Registrars) For(ctx context.Context, authority string) (Registrar, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r, ok := g.open[authority]; ok {
-		if good, err := g.good(ctx, r.Current); good || err != nil {
+		if s, err := g.standing(ctx, r.Current); s == good || err != nil {
 			return r, err
 		}
 	}
 	stored, err := g.d.Store.Registrar(ctx, authority)
-	if err == nil {
-		r, err := g.opened(ctx, stored)
-		if err != nil {
-			return r, err
-		}
-		if good, err := g.good(ctx, r.Current); good || err != nil {
-			g.open[authority] = r
-			return r, err
-		}
-	} else if !fault.Is(err, fault.NotFound) {
+	if fault.Is(err, fault.NotFound) {
+		return g.next(ctx, authority, stored, nil)
+	}
+	if err != nil {
 		return Registrar{}, err
 	}
-	return g.renew(ctx, authority, stored)
+	r, err := g.opened(ctx, stored)
+	if err != nil {
+		return r, err
+	}
+	s, err := g.standing(ctx, r.Current)
+	switch {
+	case err != nil:
+		return r, err
+	case s == good:
+		g.open[authority] = r
+		return r, nil
+	case s == ending:
+		return g.next(ctx, authority, stored, &r)
+	}
+	return g.next(ctx, authority, stored, nil)
 }
 
-// good reports whether a certificate is neither revoked nor near its end.
-func (g *Registrars) good(ctx context.Context, k Key) (bool, error) {
-	if g.d.Now().Add(renewAhead).After(k.Certificate.NotAfter) {
-		return false, nil
+// next makes the next registrar, unless that failed just now. present may serve instead.
+func (g *Registrars) next(ctx context.Context, authority string, before Stored, present *Registrar) (Registrar, error) {
+	f, tried := g.failed[authority]
+	if age := g.d.Now().Sub(f.at); !tried || age < 0 || age >= retry {
+		r, err := g.renew(ctx, authority, before)
+		if err == nil {
+			delete(g.failed, authority)
+			return r, nil
+		}
+		f = failure{g.d.Now(), err}
+		g.failed[authority] = f
+	}
+	if present != nil {
+		return *present, nil
+	}
+	return Registrar{}, f.err
+}
+
+// standing is how a certificate stands.
+type standing int
+
+const (
+	ended  standing = iota // expired, or revoked
+	ending                 // to be replaced
+	good
+)
+
+// standing looks at a certificate. One that lasts as long as its authority is as good as
+// any that the authority could make.
+func (g *Registrars) standing(ctx context.Context, k Key) (standing, error) {
+	now := g.d.Now()
+	if now.After(k.Certificate.NotAfter) {
+		return ended, nil
 	}
 	sum := sha256.Sum256(k.Certificate.Raw)
 	found, err := g.d.Issued.CertificateBySHA256(ctx, hex.EncodeToString(sum[:]))
-	if fault.Is(err, fault.NotFound) {
-		return false, nil
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return ended, nil
+	case err != nil:
+		return ended, err
+	case found.State != issuance.Issued:
+		return ended, nil
+	case now.Add(renewAhead).After(k.Certificate.NotAfter) && k.Certificate.NotAfter.Before(k.authorityEnds):
+		return ending, nil
 	}
-	return found.State == issuance.Issued, err
+	return good, nil
 }
 
 // renew makes the next key and certificate. The one before is kept for what is under way,
@@ -196,5 +253,13 @@ func (g *Registrars) openKey(ctx context.Context, s StoredKey) (Key, error) {
 	if !decrypts || !signs {
 		return Key{}, fault.New(fault.Unavailable, "NoDecryption", "the keystore %s does not decrypt with RSA keys, which SCEP needs", g.d.Keystore.Name())
 	}
-	return Key{Certificate: c, Chain: s.Chain, Authority: s.Authority, private: private}, nil
+	k := Key{Certificate: c, Chain: s.Chain, Authority: s.Authority, private: private}
+	if len(s.Chain) > 0 {
+		issuer, err := x509.ParseCertificate(s.Chain[0])
+		if err != nil {
+			return Key{}, err
+		}
+		k.authorityEnds = issuer.NotAfter
+	}
+	return k, nil
 }

@@ -127,10 +127,10 @@ type exchange struct {
 	from      access.Origin
 }
 
-// operation is what a type of message does with what it holds.
+// operation is what a type of message does.
 type operation struct {
 	name   string // of a record about a refusal
-	answer func(x exchange, ctx context.Context, content []byte) (message.Answer, error)
+	answer func(x exchange, ctx context.Context) (message.Answer, error)
 }
 
 // operations is the table: what is not in it is refused.
@@ -177,11 +177,7 @@ func (x exchange) do(ctx context.Context, o operation) (message.Answer, error) {
 	if o.answer == nil {
 		return message.Answer{}, fault.New(fault.Denied, "UnknownMessage", "messages of type %s are not taken", x.message.Type)
 	}
-	content, err := x.decrypt()
-	if err != nil {
-		return message.Answer{}, err
-	}
-	return o.answer(x, ctx, content)
+	return o.answer(x, ctx)
 }
 
 // decrypt opens the message by the registrar's key, or by the one before.
@@ -203,6 +199,13 @@ func (x exchange) success(certificates, crls [][]byte) (message.Answer, error) {
 	return message.Answer{Status: message.Success, Content: content}, err
 }
 
+// unreadable is the answer to every message whose content is not what its type says. The
+// contents have no authentication of their own (RFC 8894 section 3.3 has them in CBC), and
+// anybody can put another's envelope into a message of his own. Who were told whether an
+// altered envelope still decrypts could read it, with the one-time password in it, bit by
+// bit. The record has the reason.
+const unreadable = "the message is not readable: encrypt it for the first certificate of GetCACert, and sign it and its CSR with the key of the CSR, or by RenewalReq with that of the certificate before"
+
 // refuse turns an error into an answer, and counts it. What is our own failure stays one.
 func (x exchange) refuse(ctx context.Context, name string, refusal error) (message.Answer, error) {
 	f := fault.Of(refusal)
@@ -210,10 +213,10 @@ func (x exchange) refuse(ctx context.Context, name string, refusal error) (messa
 	case fault.Internal, fault.Unavailable, fault.Limited:
 		return message.Answer{}, refusal
 	}
-	why := message.BadRequest
+	why, text := message.BadRequest, f.Message
 	switch f.Code {
-	case "BadMessage":
-		why = message.BadCheck
+	case "BadMessage", "BadCSR", "OtherKey":
+		why, text = message.BadCheck, unreadable
 	case "NothingWaits", "CertificateNotFound":
 		why = message.BadCertID
 	}
@@ -223,7 +226,7 @@ func (x exchange) refuse(ctx context.Context, name string, refusal error) (messa
 	if err := x.s.d.Refusals.Note(ctx, r); err != nil {
 		return message.Answer{}, errors.Join(refusal, err)
 	}
-	return message.Answer{Status: message.Failure, Why: why, Text: f.Message}, nil
+	return message.Answer{Status: message.Failure, Why: why, Text: text}, nil
 }
 
 // caller is a client that is nobody of the directory. The door speaks for it, after the

@@ -43,9 +43,10 @@ type Responder struct {
 func New(d Deps) *Responder { return &Responder{d: d, held: map[string]*held{}} }
 
 const (
-	maxHeld  = 1000            // authorities
-	look     = 2 * time.Second // how old the look at the count may be
-	maxFresh = 256             // changes of which the answers are dropped one by one
+	maxHeld  = 1000             // authorities
+	look     = 2 * time.Second  // how old the look at the count may be
+	maxFresh = 256              // changes of which the answers are dropped one by one
+	retry    = 10 * time.Second // between attempts to make a signer: each takes a serial, and strangers ask
 )
 
 // held is what is kept of an authority.
@@ -59,8 +60,15 @@ type held struct {
 	busy   sync.Mutex   // one who looks, or makes a signer
 	count  int64        // of changes; busy
 	signer atomic.Pointer[signer]
+	failed failure // busy
 
 	kept kept
+}
+
+// failure is why no signer could be made, and when.
+type failure struct {
+	at  time.Time
+	err error
 }
 
 // Respond answers a request about certificates of an authority. It never fails: what
@@ -256,16 +264,23 @@ func (r *Responder) signerOf(ctx context.Context, h *held) (*signer, error) {
 	if s = h.signer.Load(); s != nil && now.Before(s.renew) {
 		return s, nil
 	}
-	next, err := r.newSigner(context.WithoutCancel(ctx), h.id)
-	switch {
-	case err == nil:
-		h.signer.Store(next)
-		return next, nil
-	case s != nil && now.Before(s.ends):
-		r.d.Log.Error("the signer of answers was not replaced; the present one is used until it ends", "authority", h.id, "ends", s.ends, "error", err)
+	lasts := s != nil && now.Before(s.ends)
+	if age := now.Sub(h.failed.at); h.failed.err == nil || age < 0 || age >= retry {
+		next, err := r.newSigner(context.WithoutCancel(ctx), h.id)
+		if err == nil {
+			h.signer.Store(next)
+			h.failed = failure{}
+			return next, nil
+		}
+		h.failed = failure{now, err}
+		if lasts {
+			r.d.Log.Error("the signer of answers was not replaced; the present one is used until it ends", "authority", h.id, "ends", s.ends, "error", err)
+		}
+	}
+	if lasts {
 		return s, nil
 	}
-	return nil, err
+	return nil, h.failed.err
 }
 
 // Renew replaces the signers that are at half of their life, ahead of the request that

@@ -31,6 +31,7 @@ import (
 type Floor struct {
 	Trail       *audit.Trail
 	Authorities *authority.Service
+	Ceremony    *issuance.Ceremony
 	Issuance    *issuance.Service
 	Revocation  *revocation.Service
 	OCSP        *ocsp.Responder
@@ -70,6 +71,7 @@ func New(t testing.TB, db *storage.DB, c Config) *Floor {
 		Store: store, Transact: db.Transact, Audit: f.Trail, Events: events, Linter: linter, StatusURL: c.StatusURL, Now: f.Clock, Log: log,
 	})
 	must(t, err)
+	f.Ceremony = ceremony
 	f.Authorities = authority.New(authority.Deps{
 		Store: store, Ceremony: ceremony, Transact: db.Transact, Audit: f.Trail, Keystore: keystore.NewSoftware(), Sealer: sealer{box}, Guard: everybody{}, Now: f.Clock,
 	})
