@@ -185,6 +185,7 @@ func (d *DB) closePools() error {
 // Exec runs one statement in the transaction of ctx, or in one of its own.
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := stateOf(ctx); s != nil {
+		s.wrote = true
 		if st := d.prepared.find(query); st != nil {
 			return s.tx.StmtContext(ctx, st).ExecContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
@@ -202,6 +203,7 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, e
 // Query reads rows, in the transaction of ctx if it has one. The caller closes them.
 func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s := stateOf(ctx); s != nil {
+		s.wrote = s.wrote || !reads(query)
 		if st := d.prepared.find(query); st != nil {
 			return s.tx.StmtContext(ctx, st).QueryContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
@@ -217,6 +219,7 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 // RETURNING only inside a Transact: outside it reads from a read-only connection.
 func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	if s := stateOf(ctx); s != nil {
+		s.wrote = s.wrote || !reads(query) // RETURNING
 		if st := d.prepared.find(query); st != nil {
 			return s.tx.StmtContext(ctx, st).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
 		}
@@ -227,6 +230,9 @@ func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	}
 	return d.reader.QueryRowContext(ctx, query, args...)
 }
+
+// reads reports whether a statement cannot have written anything.
+func reads(query string) bool { return strings.HasPrefix(query, "SELECT ") }
 
 // Micros is how a time is stored: microseconds since 1970, 0 for the zero time.
 func Micros(t time.Time) int64 {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -40,6 +41,14 @@ type state struct {
 	items []any        // for the flush before the commit
 	after []func(bool) // told whether it was committed
 	undo  []func()     // run when the change is rolled back, newest first
+	wrote bool         // or may have
+}
+
+// tell says whether the transaction was committed.
+func (s *state) tell(committed bool) {
+	for _, fn := range s.after {
+		fn(committed)
+	}
 }
 
 // batch is one commit, which many changes share.
@@ -62,10 +71,12 @@ func stateOf(ctx context.Context) *state {
 
 // Tx returns the transaction that ctx carries, for libraries that write in it.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
-	if s := stateOf(ctx); s != nil {
-		return s.tx, true
+	s := stateOf(ctx)
+	if s == nil {
+		return nil, false
 	}
-	return nil, false
+	s.wrote = true
+	return s.tx, true
 }
 
 // Transact implements audit.Transact. When it returns nil the change is on the disk.
@@ -226,9 +237,7 @@ func (d *DB) run(changes []*change) {
 			}
 		}
 		if c.state != nil {
-			for _, fn := range c.state.after {
-				fn(c.err == nil)
-			}
+			c.state.tell(c.err == nil)
 		}
 	}
 }
@@ -238,9 +247,34 @@ func (d *DB) fail(err error) {
 	d.log.Error("storage failed; no write is acknowledged from here on", "error", err)
 }
 
-// commit runs the changes in one transaction. Its error is that of every change that
-// has none of its own.
-func (d *DB) commit(changes []*change) (err error) {
+// errApart says that one of many changes failed after it had written something.
+var errApart = errors.New("a change must be rolled back alone")
+
+// commit runs the changes in one transaction, at first with no savepoint between them:
+// that costs SQLite a copy of every page, and PostgreSQL two round trips. When one of them
+// must be rolled back alone, all run again, each in its own savepoint.
+func (d *DB) commit(changes []*change) error {
+	for _, c := range changes {
+		if c.fn != nil {
+			c.state = nil // of a run that lost a race
+		}
+	}
+	err := d.attempt(changes, false)
+	if !errors.Is(err, errApart) {
+		return err
+	}
+	for _, c := range changes {
+		if c.fn != nil && c.state != nil {
+			c.state.tell(false)
+			c.state = nil
+		}
+	}
+	return d.attempt(changes, true)
+}
+
+// attempt runs the changes in one transaction. Its error is that of every change that has
+// none of its own.
+func (d *DB) attempt(changes []*change, apart bool) (err error) {
 	ctx := context.Background() // a caller that gives up must not break the others' commit
 	tx, err := d.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -260,13 +294,15 @@ func (d *DB) commit(changes []*change) (err error) {
 			continue
 		}
 		c.state = &state{tx: tx, batch: own}
-		ok, err := d.runOne(tx, c, len(changes) > 1)
-		if err != nil {
+		if err := d.runOne(tx, c, apart); err != nil {
 			return err
 		}
-		if ok {
+		switch {
+		case c.err == nil:
 			wrote = true
 			items = append(items, c.state.items...)
+		case !apart && len(changes) > 1 && (c.state.wrote || d.dialect == PostgreSQL): // there a refused statement spoils the transaction
+			return errApart
 		}
 	}
 	if !wrote {
@@ -274,11 +310,7 @@ func (d *DB) commit(changes []*change) (err error) {
 	}
 	last := &state{tx: tx, batch: own}
 	ctx = context.WithValue(ctx, stateKey{}, last)
-	defer func() {
-		for _, fn := range last.after {
-			fn(err == nil)
-		}
-	}()
+	defer func() { last.tell(err == nil) }()
 	for name, x := range own.shared {
 		if err := x.close(ctx, x.value); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -295,34 +327,33 @@ func (d *DB) commit(changes []*change) (err error) {
 	return nil
 }
 
-// runOne runs one change, in a savepoint if others share the transaction. ok says that
-// it takes part in the commit; an error says that the whole transaction is broken.
-func (d *DB) runOne(tx *sql.Tx, c *change, shared bool) (ok bool, err error) {
+// runOne runs one change, apart from the others in a savepoint if need be. An error says
+// that the whole transaction is broken; the change's own is in c.err.
+func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 	ctx := context.WithoutCancel(c.ctx)
-	if shared {
+	if apart {
 		if err := d.savepoint(ctx, tx, "SAVEPOINT change"); err != nil {
-			return false, err
+			return err
 		}
 	}
 	c.err = d.guarded(context.WithValue(ctx, stateKey{}, c.state), c.fn)
 	if isUnknown(c.err) {
-		return false, c.err
-	}
-	if !shared {
-		return c.err == nil, nil
+		return c.err
 	}
 	if c.err != nil {
-		if err := d.savepoint(ctx, tx, "ROLLBACK TO SAVEPOINT change"); err != nil {
-			return false, err
+		if apart {
+			if err := d.savepoint(ctx, tx, "ROLLBACK TO SAVEPOINT change"); err != nil {
+				return err
+			}
 		}
 		for _, fn := range slices.Backward(c.state.undo) {
 			fn()
 		}
 	}
-	if err := d.savepoint(ctx, tx, "RELEASE SAVEPOINT change"); err != nil {
-		return false, err
+	if apart {
+		return d.savepoint(ctx, tx, "RELEASE SAVEPOINT change")
 	}
-	return c.err == nil, nil
+	return nil
 }
 
 func (d *DB) savepoint(ctx context.Context, tx *sql.Tx, command string) (err error) {

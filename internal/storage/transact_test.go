@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/storage"
@@ -130,5 +131,82 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 
 	if !errors.Is(err, storage.ErrNewerSchema) {
 		t.Errorf("open: %v, want ErrNewerSchema", err)
+	}
+}
+
+func TestChangesShareACommitWithoutSavepoints(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		for _, fails := range []bool{false, true} {
+			var runs, told [3]int
+			hold, held := make(chan struct{}), make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() { // leads, so that the others meet in the next commit
+				_ = db.Transact(t.Context(), func(context.Context) error { close(held); <-hold; return nil })
+			})
+			<-held
+			errs := make([]error, len(runs))
+			for i := range runs {
+				wg.Go(func() {
+					errs[i] = db.Transact(t.Context(), func(ctx context.Context) error {
+						runs[i]++
+						db.AfterCommit(ctx, func(bool) { told[i]++ })
+						if err := put(ctx, db, fmt.Sprint(fails, i)); err != nil {
+							return err
+						}
+						if fails && i == 1 {
+							return errors.New("refused")
+						}
+						return nil
+					})
+				})
+			}
+			for db.Waiting() < len(runs) {
+				time.Sleep(time.Millisecond)
+			}
+			close(hold)
+			wg.Wait()
+
+			most := 1
+			if fails {
+				most = 2
+			}
+			for i, err := range errs {
+				if (err != nil) != (fails && i == 1) || runs[i] < 1 || runs[i] > most || told[i] != runs[i] {
+					t.Errorf("one fails: %v; change %d: error %v, %d runs, told %d times", fails, i, err, runs[i], told[i])
+				}
+			}
+			if fails && runs[1] != 2 {
+				t.Errorf("what failed after it wrote ran %d times, want once more apart from the others", runs[1])
+			}
+		}
+		if n := count(t, db); n != 5 {
+			t.Errorf("%d rows, want 5", n)
+		}
+	})
+}
+
+func TestChangeThatFailsBeforeItWritesCostsItsNeighboursNothing(t *testing.T) {
+	db := storagetest.SQLite(t)
+	var wg sync.WaitGroup
+	runs := make([]int, 100)
+	for i := range runs {
+		wg.Go(func() {
+			_ = db.Transact(t.Context(), func(ctx context.Context) error {
+				runs[i]++
+				if i%2 == 0 {
+					return errors.New("refused")
+				}
+				return put(ctx, db, fmt.Sprint(i))
+			})
+		})
+	}
+	wg.Wait()
+	for i, n := range runs {
+		if n != 1 {
+			t.Errorf("change %d ran %d times", i, n)
+		}
+	}
+	if n := count(t, db); n != 50 {
+		t.Errorf("%d rows, want 50", n)
 	}
 }
