@@ -3,86 +3,134 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"sync"
+	"database/sql/driver"
+
+	"modernc.org/sqlite"
 )
 
-// maxStatements bounds the statements that are kept prepared. The product has fewer; what
-// is beyond are queries whose text depends on what was asked.
-const maxStatements = 512
+const (
+	maxStatements = 512     // kept by one connection; the product and its job queue have fewer
+	maxText       = 8 << 10 // bytes of a statement that is kept; migrations are longer
+)
 
-// statements keeps prepared statements by their text, so that SQLite parses each once.
-// PostgreSQL's driver does the same by itself: there db is nil, and nothing is kept.
-type statements struct {
-	db *sql.DB
-
-	mu     sync.RWMutex
-	kept   map[string]*sql.Stmt
-	wanted []string // seen inside a transaction, to be prepared after it
-}
-
-// find returns the statement of a text, or nil when it is not prepared yet: then it will
-// be, once the one connection that could prepare it is free.
-func (s *statements) find(query string) *sql.Stmt {
-	if s.db == nil {
-		return nil
-	}
-	s.mu.RLock()
-	st, full := s.kept[query], len(s.kept)+len(s.wanted) >= maxStatements
-	s.mu.RUnlock()
-	if st == nil && !full {
-		s.mu.Lock()
-		s.wanted = append(s.wanted, query)
-		s.mu.Unlock()
-	}
-	return st
-}
-
-// prepareWanted prepares what find could not. A text that does not prepare stays
-// unprepared: whoever sends it is told what is wrong with it.
-func (s *statements) prepareWanted(ctx context.Context) {
-	s.mu.Lock()
-	wanted := s.wanted
-	s.wanted = nil
-	s.mu.Unlock()
-	for _, query := range wanted {
-		s.make(ctx, query)
-	}
-}
-
-// make returns the statement of a text and prepares it if need be, or nil when it cannot.
-func (s *statements) make(ctx context.Context, query string) *sql.Stmt {
-	if s.db == nil {
-		return nil
-	}
-	s.mu.RLock()
-	st, full := s.kept[query], len(s.kept) >= maxStatements
-	s.mu.RUnlock()
-	if st != nil || full {
-		return st
-	}
-	st, err := s.db.PrepareContext(ctx, query)
+// openKept opens a SQLite database whose connections keep their statements prepared by
+// their text, so that each is parsed once, whoever sends it. PostgreSQL's driver does the
+// same by itself.
+func openKept(dsn string) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(dsn)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other := s.kept[query]; other != nil {
-		_ = st.Close() //nolint:sqlclosecheck // only the one that came second; the first is kept
-		return other
-	}
-	if s.kept == nil {
-		s.kept = map[string]*sql.Stmt{}
-	}
-	s.kept[query] = st
-	return st
+	return sql.OpenDB(keeper{c}), nil
 }
 
-// close forgets every statement.
-func (s *statements) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, st := range s.kept {
+type keeper struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (k keeper) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := k.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &kept{full: c.(full), free: map[string]statement{}}, nil //nolint:forcetypeassert // as the driver promises
+}
+
+// full is what a connection of the driver can do.
+type full interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+// statement is a prepared statement of the driver.
+type statement interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// kept is a connection that keeps its statements. database/sql lets one goroutine at a
+// time use it.
+type kept struct {
+	full
+	free map[string]statement // prepared, and not in use
+}
+
+// Unwrap returns the driver's connection.
+func (k *kept) Unwrap() driver.Conn { return k.full }
+
+// Close implements driver.Conn.
+func (k *kept) Close() error {
+	for _, st := range k.free {
 		_ = st.Close()
 	}
-	s.kept = nil
+	k.free = nil
+	return k.full.Close()
+}
+
+// ExecContext implements driver.ExecerContext.
+func (k *kept) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	st, err := k.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer k.give(query, st)
+	return st.ExecContext(ctx, args)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (k *kept) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	st, err := k.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	r, err := st.QueryContext(ctx, args)
+	if err != nil {
+		k.give(query, st)
+		return nil, err
+	}
+	return &keptRows{r, k, query, st}, nil
+}
+
+// take returns a statement that nobody else uses: rows may still be read from another of
+// the same text.
+func (k *kept) take(ctx context.Context, query string) (statement, error) {
+	if st, ok := k.free[query]; ok {
+		delete(k.free, query)
+		return st, nil
+	}
+	st, err := k.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.(statement), nil //nolint:forcetypeassert // as the driver promises
+}
+
+func (k *kept) give(query string, st statement) {
+	if _, double := k.free[query]; double || k.free == nil || len(k.free) >= maxStatements || len(query) > maxText {
+		_ = st.Close()
+		return
+	}
+	k.free[query] = st
+}
+
+// keptRows give their statement back when they are closed.
+type keptRows struct {
+	driver.Rows
+	conn  *kept
+	query string
+	st    statement
+}
+
+// Close implements driver.Rows.
+func (r *keptRows) Close() error {
+	err := r.Rows.Close()
+	if r.st != nil {
+		r.conn.give(r.query, r.st)
+		r.st = nil
+	}
+	return err
 }

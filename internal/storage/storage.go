@@ -19,7 +19,7 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
-	"modernc.org/sqlite"               // and the "sqlite" driver
+	"modernc.org/sqlite"
 
 	"chatelaine.dev/internal/fault"
 )
@@ -53,9 +53,6 @@ type DB struct {
 	reader  *sql.DB
 	log     *slog.Logger
 
-	prepared statements // on the writer
-	reading  statements // on the reader; the same as prepared on PostgreSQL
-
 	mu      sync.Mutex
 	waiting []*change
 	leading bool // one of those who wait runs a commit
@@ -82,7 +79,6 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	var err error
 	if c.URL == "" || strings.HasPrefix(c.URL, "sqlite:") {
 		err = d.openSQLite(c)
-		d.prepared.db, d.reading.db = d.writer, d.reader
 	} else {
 		err = d.openPostgreSQL(c.URL)
 	}
@@ -119,13 +115,13 @@ func (d *DB) openSQLite(c Config) error {
 	// call does not exist, fsync stays.
 	_, _ = sqlite.Fdatasync(true)
 	var err error
-	if d.writer, err = sql.Open("sqlite", "file:"+file+"?"+pragmas.Encode()); err != nil {
+	if d.writer, err = openKept("file:" + file + "?" + pragmas.Encode()); err != nil {
 		return err
 	}
 	d.writer.SetMaxOpenConns(1)
 	pragmas["_pragma"] = []string{busy, "query_only(1)"}
 	pragmas.Del("_txlock")
-	if d.reader, err = sql.Open("sqlite", "file:"+file+"?"+pragmas.Encode()); err != nil {
+	if d.reader, err = openKept("file:" + file + "?" + pragmas.Encode()); err != nil {
 		return err
 	}
 	n := max(4, runtime.GOMAXPROCS(0))
@@ -173,8 +169,6 @@ func (d *DB) Close() error {
 }
 
 func (d *DB) closePools() error {
-	d.prepared.close()
-	d.reading.close()
 	err := d.writer.Close()
 	if d.reader != nil && d.reader != d.writer {
 		err = errors.Join(err, d.reader.Close())
@@ -186,9 +180,6 @@ func (d *DB) closePools() error {
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s := stateOf(ctx); s != nil {
 		s.wrote = true
-		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).ExecContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
-		}
 		return s.tx.ExecContext(ctx, query, args...)
 	}
 	var res sql.Result
@@ -204,13 +195,7 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (sql.Result, e
 func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s := stateOf(ctx); s != nil {
 		s.wrote = s.wrote || !reads(query)
-		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).QueryContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
-		}
 		return s.tx.QueryContext(ctx, query, args...)
-	}
-	if st := d.reading.make(ctx, query); st != nil { //nolint:sqlclosecheck // kept prepared until the database is closed
-		return st.QueryContext(ctx, args...)
 	}
 	return d.reader.QueryContext(ctx, query, args...)
 }
@@ -220,13 +205,7 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	if s := stateOf(ctx); s != nil {
 		s.wrote = s.wrote || !reads(query) // RETURNING
-		if st := d.prepared.find(query); st != nil {
-			return s.tx.StmtContext(ctx, st).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // it ends with its transaction
-		}
 		return s.tx.QueryRowContext(ctx, query, args...)
-	}
-	if st := d.reading.make(ctx, query); st != nil { //nolint:sqlclosecheck // kept prepared until the database is closed
-		return st.QueryRowContext(ctx, args...)
 	}
 	return d.reader.QueryRowContext(ctx, query, args...)
 }

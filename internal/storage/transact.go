@@ -147,7 +147,6 @@ func (d *DB) commitNext(leader *change) {
 	d.mu.Unlock()
 
 	d.run(changes)
-	d.prepared.prepareWanted(context.Background())
 
 	d.mu.Lock()
 	if len(d.waiting) > 0 {
@@ -332,7 +331,7 @@ func (d *DB) attempt(changes []*change, apart bool) (err error) {
 func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 	ctx := context.WithoutCancel(c.ctx)
 	if apart {
-		if err := d.savepoint(ctx, tx, "SAVEPOINT change"); err != nil {
+		if err := savepoint(ctx, tx, "SAVEPOINT change"); err != nil {
 			return err
 		}
 	}
@@ -342,7 +341,7 @@ func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 	}
 	if c.err != nil {
 		if apart {
-			if err := d.savepoint(ctx, tx, "ROLLBACK TO SAVEPOINT change"); err != nil {
+			if err := savepoint(ctx, tx, "ROLLBACK TO SAVEPOINT change"); err != nil {
 				return err
 			}
 		}
@@ -351,18 +350,13 @@ func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 		}
 	}
 	if apart {
-		return d.savepoint(ctx, tx, "RELEASE SAVEPOINT change")
+		return savepoint(ctx, tx, "RELEASE SAVEPOINT change")
 	}
 	return nil
 }
 
-func (d *DB) savepoint(ctx context.Context, tx *sql.Tx, command string) (err error) {
-	if st := d.prepared.find(command); st != nil {
-		_, err = tx.StmtContext(ctx, st).ExecContext(ctx) //nolint:sqlclosecheck // it ends with its transaction
-	} else {
-		_, err = tx.ExecContext(ctx, command)
-	}
-	if err != nil {
+func savepoint(ctx context.Context, tx *sql.Tx, command string) error {
+	if _, err := tx.ExecContext(ctx, command); err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
 	return nil
