@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"time"
@@ -54,6 +56,7 @@ func (a *App) issued(ctx context.Context, e event.Event) error {
 func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 	var seen []inventory.Observation
 	var requests []string
+	keys := map[string]string{}
 	for _, e := range list {
 		var d struct{ Authority, Serial, Profile string }
 		if err := json.Unmarshal(e.Data, &d); err != nil {
@@ -67,7 +70,14 @@ func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 			return err
 		}
 		if len(made.DER) > 0 {
-			seen = append(seen, inventory.Observation{Place: inventory.Place{Source: "authority/" + d.Authority}, State: inventory.Present, DER: made.DER, At: e.Time})
+			key, known := keys[d.Authority]
+			if !known {
+				key = a.keyOf(ctx, d.Authority)
+				keys[d.Authority] = key
+			}
+			seen = append(seen, inventory.Observation{
+				Place: inventory.Place{Source: "authority/" + d.Authority}, State: inventory.Present, DER: made.DER, SignerKey: key, At: e.Time,
+			})
 		}
 		if made.Request != "" {
 			requests = append(requests, made.Request)
@@ -84,6 +94,17 @@ func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 		}
 	}
 	return nil
+}
+
+// keyOf tells which key an authority checks its signatures with when it makes them; nothing
+// where it cannot be asked.
+func (a *App) keyOf(ctx context.Context, authority string) string {
+	i, err := a.Authorities.Issuer(ctx, authority)
+	if err != nil || i.Certificate == nil {
+		return ""
+	}
+	sum := sha256.Sum256(i.Certificate.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
 }
 
 func (a *App) see(ctx context.Context, p inventory.Place, at time.Time, der []byte, chain [][]byte) error {

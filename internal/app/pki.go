@@ -15,6 +15,7 @@ import (
 	"chatelaine.dev/internal/pki/ocsp"
 	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/pkidb"
 	"chatelaine.dev/internal/vault/keystore"
 	"chatelaine.dev/internal/vault/seal"
@@ -54,7 +55,7 @@ func (a *App) openPKI(ctx context.Context, l listeners) (*pkiFloor, error) {
 		statusURL = "http://" + a.cfg.Domain + ":" + portOf(l.status)
 	}
 	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{
-		Store: store, Transact: a.db.Transact, Audit: a.trail, Events: a.events, Linter: linter, StatusURL: statusURL, Now: a.now, Log: a.log,
+		Store: store, InTransaction: storage.InTransaction, Transact: a.db.Transact, Audit: a.trail, Events: a.events, Linter: linter, StatusURL: statusURL, Now: a.now, Log: a.log,
 	})
 	if err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ func (w *world) restart() {
 	}
 	log := slog.New(slog.DiscardHandler)
 	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{
-		Store: w.store, Transact: w.transact, Audit: recorder{w}, Events: emitter{w}, Linter: linter,
+		Store: w.store, InTransaction: storage.InTransaction, Transact: w.transact, Audit: recorder{w}, Events: emitter{w}, Linter: linter,
 		StatusURL: w.status, Random: w.random, Now: w.clock, Log: log,
 	})
 	if err != nil {

@@ -69,6 +69,9 @@ func stateOf(ctx context.Context) *state {
 	return s
 }
 
+// InTransaction reports whether ctx carries a transaction.
+func InTransaction(ctx context.Context) bool { return stateOf(ctx) != nil }
+
 // Tx returns the transaction that ctx carries, for libraries that write in it.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	s := stateOf(ctx)

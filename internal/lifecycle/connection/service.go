@@ -151,9 +151,8 @@ func (s *Service) Test(ctx context.Context, c access.Caller, id string) (Connect
 	if err != nil {
 		return Connection{}, err
 	}
-	problem := s.try(ctx, x)
+	problem, tested := s.try(ctx, x), x.Revision
 	err = s.Transact(ctx, func(ctx context.Context) error {
-		tested := x.Revision
 		if x, err = s.stored(ctx, id); err != nil {
 			return err
 		}

@@ -68,6 +68,8 @@ type Certificate struct {
 type raw struct {
 	tbs, signatureAlgorithm, signature []byte
 	issuer, subject, spki, serial      []byte
+
+	signer string // Observation.SignerKey
 }
 
 // Parser is the strictest of three readers that reads a certificate.

@@ -91,6 +91,9 @@ type Observation struct {
 	State    State     // Present, Missing or Unreachable
 	DER      []byte    // of Present
 	Chain    [][]byte  // what came with it, the issuer first
+	// SignerKey is the SHA-256 (hex) of the SubjectPublicKeyInfo whose signature under DER
+	// the observer has checked, as an authority does when it signs. Empty: nobody has.
+	SignerKey string
 	At       time.Time // now when zero
 	Campaign string    // id of the campaign, if any
 	Run      string    // id of the run, if any

@@ -73,6 +73,7 @@ func parsed(o Observation) look {
 	l := look{Observation: o}
 	if o.State == Present {
 		l.certificate = Parse(o.DER)
+		l.certificate.raw.signer = o.SignerKey
 		for _, der := range o.Chain {
 			l.chain = append(l.chain, Parse(der))
 		}

@@ -128,7 +128,7 @@ func (w *World) openPKI(t testing.TB) {
 	store := pkidb.New(w.DB)
 	log := slog.New(slog.DiscardHandler)
 	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{
-		Store: store, Transact: w.transact, Audit: w.Trail, Events: w.Floor, Linter: w.linter, Now: w.Time, Log: log,
+		Store: store, InTransaction: storage.InTransaction, Transact: w.transact, Audit: w.Trail, Events: w.Floor, Linter: w.linter, Now: w.Time, Log: log,
 	})
 	must(t, err)
 	w.authorities = authority.New(authority.Deps{
@@ -211,7 +211,7 @@ func (w *World) openLifecycle() {
 
 // transact crosses the fuse before a transaction and after its commit.
 func (w *World) transact(ctx context.Context, fn func(ctx context.Context) error) error {
-	if _, joined := storage.Tx(ctx); joined {
+	if storage.InTransaction(ctx) {
 		return fn(ctx)
 	}
 	w.Fuse.cross("begin")

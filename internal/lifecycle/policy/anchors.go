@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"sync"
+
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
 	"chatelaine.dev/internal/lifecycle/inventory"
@@ -9,7 +11,17 @@ import (
 // Anchors are the roots that we know. They do not change: a new authority makes new Anchors.
 type Anchors struct {
 	byName map[inventory.NameHash][]anchor
+
+	mu     sync.Mutex
+	signed map[signed]bool
 }
+
+// signed are a CA's certificate and the key that may have signed it. What was found out
+// about them is kept, because every certificate below asks again.
+type signed struct{ sha256, spki string }
+
+// maxSigned bounds what is kept; then it begins anew.
+const maxSigned = 10_000
 
 type anchor struct {
 	*inventory.Certificate
@@ -18,7 +30,7 @@ type anchor struct {
 
 // NewAnchors knows the given roots (DER). A root that is in both lists is public.
 func NewAnchors(public, private [][]byte) *Anchors {
-	a := &Anchors{byName: map[inventory.NameHash][]anchor{}}
+	a := &Anchors{byName: map[inventory.NameHash][]anchor{}, signed: map[signed]bool{}}
 	for _, l := range []struct {
 		ders  [][]byte
 		trust inventory.Trust
@@ -106,5 +118,25 @@ func (d *descent) signed(c, by *inventory.Certificate) bool {
 	if d.checks--; d.checks < 0 {
 		return false
 	}
-	return c.SignedBy(by) == nil
+	if !c.CA {
+		return c.SignedBy(by) == nil
+	}
+	return d.anchors.remember(signed{c.SHA256, by.SPKI}, func() bool { return c.SignedBy(by) == nil })
+}
+
+func (a *Anchors) remember(k signed, check func() bool) bool {
+	a.mu.Lock()
+	is, ok := a.signed[k]
+	a.mu.Unlock()
+	if ok {
+		return is
+	}
+	is = check()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.signed) >= maxSigned {
+		clear(a.signed)
+	}
+	a.signed[k] = is
+	return is
 }

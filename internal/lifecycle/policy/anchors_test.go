@@ -114,3 +114,18 @@ func TestPublicRootsAreThere(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsKeptOfACertificateIsKeptForEachKey(t *testing.T) {
+	root, other := issue(t, "Root", true, nil, nil), issue(t, "Root", true, nil, nil)
+	middle := issue(t, "Middle", true, root, nil)
+	a := NewAnchors(nil, [][]byte{root.DER})
+	b := NewAnchors([][]byte{other.DER}, [][]byte{root.DER}) // asks the other key first
+	for range 2 {
+		if got := a.Trust(middle.Certificate, nil); got != inventory.Private {
+			t.Errorf("below its root: %s", got)
+		}
+		if got := b.Trust(middle.Certificate, nil); got != inventory.Private {
+			t.Errorf("beside a namesake of its root: %s", got)
+		}
+	}
+}

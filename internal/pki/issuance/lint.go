@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"crypto/elliptic"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/weak"
 )
 
 // Linter looks for what the standards forbid. Rules that bind only publicly trusted
@@ -113,7 +115,11 @@ func (l *Linter) Find(der []byte, standards []string) (broken []Broken, err erro
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "LintRefused", "the certificate would not be readable everywhere")
 	}
+	small := maybeSmall(cert)
 	for _, x := range r.lints {
+		if x.Name == smallKeyLint && !small {
+			continue
+		}
 		if found := x.Execute(cert, r.config); found.Status == lint.Error || found.Status == lint.Fatal {
 			broken = append(broken, Broken{x.Name, found.Details})
 		}
@@ -121,4 +127,23 @@ func (l *Linter) Find(der []byte, standards []string) (broken []Broken, err erro
 	broken = append(broken, ownRules(cert)...)
 	slices.SortFunc(broken, func(a, b Broken) int { return strings.Compare(a.Rule, b.Rule) })
 	return broken, nil
+}
+
+// smallKeyLint searches for a private key among the small numbers, for longer than all
+// other lints together take.
+const smallKeyLint = "e_ecdsa_small_private_key"
+
+// maybeSmall is false where a table says at once that the search would find nothing.
+func maybeSmall(c *zx509.Certificate) bool {
+	augmented, ok := c.PublicKey.(*zx509.AugmentedECDSA)
+	if !ok {
+		return true
+	}
+	k := augmented.Pub
+	if k == nil || k.Curve != elliptic.P256() || k.X == nil || k.X.Sign() < 0 || k.X.BitLen() > 256 { //nolint:staticcheck // zcrypto's keys are big numbers
+		return true
+	}
+	var x [32]byte
+	k.X.FillBytes(x[:]) //nolint:staticcheck // as above
+	return weak.MaybeSmall(x)
 }

@@ -68,7 +68,7 @@ func New(t testing.TB, db *storage.DB, c Config) *Floor {
 	f.Trail = audit.New(audit.Config{Store: auditdb.New(db), Signer: signer, Now: f.Clock, Log: log})
 	events := event.New(event.Config{Store: eventdb.New(db), Transact: db.Transact, Now: f.Clock, Log: log})
 	ceremony, err := issuance.NewCeremony(issuance.CeremonyConfig{
-		Store: store, Transact: db.Transact, Audit: f.Trail, Events: events, Linter: linter, StatusURL: c.StatusURL, Now: f.Clock, Log: log,
+		Store: store, InTransaction: storage.InTransaction, Transact: db.Transact, Audit: f.Trail, Events: events, Linter: linter, StatusURL: c.StatusURL, Now: f.Clock, Log: log,
 	})
 	must(t, err)
 	f.Ceremony = ceremony

@@ -122,20 +122,19 @@ func (s *Service) step(ctx context.Context, r Review) (Review, bool, error) {
 		}
 		r.Place = issuance.Cursor{CreatedAt: c.CreatedAt, Serial: c.Serial}
 	}
+	next := r
 	err = s.Transact(ctx, func(ctx context.Context) error {
-		next := r
 		n, err := s.Store.AddFindings(ctx, found)
 		if err != nil {
 			return err
 		}
-		next.Found += n
-		if err := s.Store.UpdateReview(ctx, next); err != nil {
-			return err
-		}
-		found, r = nil, next
-		return nil
+		next.Found = r.Found + n
+		return s.Store.UpdateReview(ctx, next)
 	})
-	return r, len(list) < batch, err
+	if err != nil {
+		return r, false, err
+	}
+	return next, len(list) < batch, nil
 }
 
 // look judges one certificate as if it were to be issued today.
@@ -228,9 +227,10 @@ func (s *Service) shared(ctx context.Context, r *Review) error {
 			}
 		}
 	}
+	before := r.Found
 	return s.Transact(ctx, func(ctx context.Context) error {
 		n, err := s.Store.AddFindings(ctx, found)
-		r.Found += n
+		r.Found = before + n
 		return err
 	})
 }
