@@ -83,17 +83,19 @@ func (a *App) issuedTogether(ctx context.Context, list []event.Event) error {
 			requests = append(requests, made.Request)
 		}
 	}
-	if len(seen) > 0 {
-		if _, err := a.Inventory.Record(ctx, feed, seen); err != nil {
-			return err
+	return a.db.Transact(ctx, func(ctx context.Context) error {
+		if len(seen) > 0 {
+			if _, err := a.Inventory.Record(ctx, feed, seen); err != nil {
+				return err
+			}
 		}
-	}
-	for _, r := range requests {
-		if err := a.Requests.Seen(ctx, r); err != nil {
-			return err
+		for _, r := range requests {
+			if err := a.Requests.Seen(ctx, r); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // keyOf tells which key an authority checks its signatures with when it makes them; nothing

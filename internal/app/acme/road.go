@@ -18,6 +18,10 @@ type Road struct{ Requests *enrollment.Service }
 func (x Road) Enroll(ctx context.Context, c access.Caller, a acme.Ask) (acme.Issuance, error) {
 	return issuanceOf(x.Requests.Enroll(ctx, c, enrollment.Ask{
 		Door: "acme", Profile: a.Profile, CSR: a.CSR, CommonName: a.CommonName, Names: a.Names, Validity: a.Validity, Once: a.Once, Owner: a.Owner,
+		Also: func(ctx context.Context, made enrollment.Enrolled) error {
+			got, _ := issuanceOf(made, nil)
+			return a.Also(ctx, got)
+		},
 	}))
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -462,3 +463,67 @@ func TestOthersSeeAndTouchNothingOfAnAccount(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestAnAccountThatWasEndedOrHasANewKeyIsNotServedAsItWas(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := newWorld(t, db)
+		url := host + "/acme/open/new-order"
+
+		ended := w.client("open").register()
+		ended.request() // the account is known by now
+		if _, err := w.EndAccount(t.Context(), admin, ended.account); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ended.verify(ended.jws(url, nil, nil), url, acme.ByAccount)
+		wants(t, "an account that was ended", err, "unauthorized")
+
+		rolled, next := w.client("open").register(), ecKey(t)
+		rolled.request()
+		inner := *rolled
+		inner.key, inner.account = next, ""
+		old := marshal(t, map[string]any{"account": host + "/acme/open/account/" + rolled.account, "oldKey": jose.JSONWebKey{Key: rolled.key.Public()}})
+		change := host + "/acme/open/key-change"
+		r, err := rolled.verify(rolled.jws(change, inner.jws(change, old, map[jose.HeaderKey]any{"nonce": nil}), nil), change, acme.ByAccount)
+		if err == nil {
+			_, err = w.ChangeKey(t.Context(), r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = rolled.verify(rolled.jws(url, nil, nil), url, acme.ByAccount)
+		wants(t, "the key of before", err, "malformed")
+		rolled.key = next
+		rolled.request()
+	})
+}
+
+func TestAnOrderThatIsFinalizedWithTwoKeysAtOnceHasOneCertificate(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := newWorld(t, db)
+		c := w.client("open").register()
+		o := c.prove(c.order("one.example.com"), "dns-01")
+		got := make([]acme.Order, 8)
+		requests, csrs := make([]acme.Request, len(got)), make([][]byte, len(got))
+		for i := range got {
+			requests[i], csrs[i] = c.request(), csr(t, ecKey(t), "", "one.example.com")
+		}
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() {
+				var err error
+				if got[i], err = w.Finalize(t.Context(), requests[i], o.ID, csrs[i]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for i, x := range got {
+			if x.Status != acme.Valid || x.Certificate.SHA256 != got[0].Certificate.SHA256 {
+				t.Errorf("answer %d: %s with %s, the first had %s", i, x.Status, x.Certificate.SHA256, got[0].Certificate.SHA256)
+			}
+		}
+		if n := len(w.ca.made); n != 1 {
+			t.Errorf("%d certificates for one order", n)
+		}
+	})
+}

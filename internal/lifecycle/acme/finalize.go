@@ -44,12 +44,26 @@ func (s *Service) Finalize(ctx context.Context, r Request, id string, der []byte
 		return o, err
 	}
 	sum := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
+	var done *Order // with the request and the certificate, in one transaction
 	got, err := s.Road.Enroll(ctx, onRoad(r.Origin, o.Account), Ask{
 		Profile: o.Profile, CSR: der, CommonName: csr.Subject.CommonName, Names: namesOf(o.Identifiers), Validity: s.validity(r, o),
 		Once: "acme/" + o.ID + "/" + hex.EncodeToString(sum[:8]), Owner: r.Account.Owner,
+		Also: func(ctx context.Context, got Issuance) error {
+			c, err := s.conclusion(r, o, got)
+			if err != nil {
+				return err
+			}
+			done = &c.order
+			return s.store(ctx, c)
+		},
 	})
-	if err != nil {
+	switch {
+	case fault.HasCode(err, "Changed"): // another request was faster, with another key
+		return s.order(ctx, r, o.ID)
+	case err != nil:
 		return o, err
+	case done != nil:
+		return *done, nil
 	}
 	return s.conclude(context.WithoutCancel(ctx), r, o, got)
 }
@@ -176,47 +190,66 @@ func (s *Service) caa(ctx context.Context, r Request, a Authorization) *Problem 
 	return p
 }
 
-// conclude stores what the road answered.
-func (s *Service) conclude(ctx context.Context, r Request, o Order, got Issuance) (Order, error) {
-	before := o
-	rec := record(r, "AcmeOrderFinalize", orderPath(o.ID))
+// conclusion is what an order becomes by the road's answer.
+type conclusion struct {
+	order  Order
+	record audit.Record
+	news   bool
+}
+
+func (s *Service) conclusion(r Request, o Order, got Issuance) (c conclusion, err error) {
+	before := o.Status
+	c.record = record(r, "AcmeOrderFinalize", orderPath(o.ID))
+	c.record.Details[audit.Request] = got.Request
 	o.Request = got.Request
-	rec.Details[audit.Request] = got.Request
 	switch got.Status {
 	case Valid:
 		if err := o.certified(got, s.Now()); err != nil {
-			return o, err
+			return c, err
 		}
-		rec.Details[audit.Fingerprint] = o.Certificate.SHA256
+		c.record.Details[audit.Fingerprint] = o.Certificate.SHA256
 	case Invalid:
 		o.Status, o.Problem = Invalid, problem("serverInternal", "the certificate was not issued: %s", got.Problem)
-		rec.Outcome = audit.Failed
+		c.record.Outcome = audit.Failed
 	default:
 		o.RetryAfter = 5 * time.Second
 		if got.Status == Pending { // a person is asked
 			o.RetryAfter = time.Minute
 		}
-		if before.Status == Processing {
-			return o, nil // no news
-		}
 		o.Status, o.Expires = Processing, o.Created.Add(processing).Truncate(time.Second)
 	}
-	o.Revision++
-	err := s.Transact(ctx, func(ctx context.Context) error {
-		if err := s.Orders.UpdateOrder(ctx, o); err != nil {
+	c.news = o.Status != Processing || before != Processing
+	if c.news {
+		o.Revision++
+	}
+	c.order = o
+	return c, nil
+}
+
+// store keeps a conclusion, in the transaction of ctx.
+func (s *Service) store(ctx context.Context, c conclusion) error {
+	if err := s.Orders.UpdateOrder(ctx, c.order); err != nil {
+		return err
+	}
+	if c.order.Status == Valid && c.order.Replaces != "" {
+		if err := s.Orders.MarkReplaced(ctx, c.order.Replaces, c.order.ID); err != nil {
 			return err
 		}
-		if o.Status == Valid && o.Replaces != "" {
-			if err := s.Orders.MarkReplaced(ctx, o.Replaces, o.ID); err != nil {
-				return err
-			}
-		}
-		return s.Audit.Record(ctx, rec)
-	})
+	}
+	return s.Audit.Record(ctx, c.record)
+}
+
+// conclude stores what the road answered later.
+func (s *Service) conclude(ctx context.Context, r Request, o Order, got Issuance) (Order, error) {
+	c, err := s.conclusion(r, o, got)
+	if err != nil || !c.news {
+		return c.order, err
+	}
+	err = s.Transact(ctx, func(ctx context.Context) error { return s.store(ctx, c) })
 	if fault.HasCode(err, "Changed") { // another request was faster
 		return s.order(ctx, r, o.ID)
 	}
-	return o, err
+	return c.order, err
 }
 
 // processing is how long an order may wait for a person or another CA.

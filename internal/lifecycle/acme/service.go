@@ -38,6 +38,9 @@ type Ask struct {
 	Validity   time.Duration // 0: the profile's
 	Once       string        // the same ask twice has the same answer
 	Owner      string
+	// Also joins the transaction in which the road notes its answer, and may be run more
+	// than once. An earlier answer to the same ask does not run it.
+	Also func(ctx context.Context, got Issuance) error
 }
 
 // Issuance is what became of an ask.

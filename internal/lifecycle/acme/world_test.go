@@ -79,6 +79,7 @@ func newWorld(t testing.TB, db *storage.DB, adjust ...func(*acme.Deps)) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 1000, time.UTC), fails: map[string]error{}, forbids: map[string]bool{}}
 	w.ca = newAuthority(t, w.clock)
+	w.ca.transact = db.Transact
 	signer, err := audit.NewSigner("chatelaine/test/audit", make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +143,8 @@ type authority struct {
 	made   map[string]acme.Issuance
 	asks   map[string]acme.Ask
 	ended  map[string]string
+
+	transact audit.Transact
 }
 
 func newAuthority(t testing.TB, now func() time.Time) *authority {
@@ -160,18 +163,26 @@ func newAuthority(t testing.TB, now func() time.Time) *authority {
 }
 
 // Enroll implements acme.Road.
-func (a *authority) Enroll(_ context.Context, _ access.Caller, q acme.Ask) (acme.Issuance, error) {
+func (a *authority) Enroll(ctx context.Context, _ access.Caller, q acme.Ask) (acme.Issuance, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if done, ok := a.made[q.Once]; ok {
 		return done, nil
 	}
 	a.asks[q.Once] = q
-	if a.status != "" {
-		a.made[q.Once] = acme.Issuance{Request: q.Once, Status: a.status, Problem: "a person said no"}
-		return a.made[q.Once], nil
+	got, err := acme.Issuance{Request: q.Once, Status: a.status, Problem: "a person said no"}, error(nil)
+	if a.status == "" {
+		got, err = a.sign(q.Once)
 	}
-	return a.sign(q.Once)
+	if err == nil {
+		err = a.transact(ctx, func(ctx context.Context) error { return q.Also(ctx, got) })
+	}
+	if err != nil {
+		delete(a.made, q.Once)
+		return acme.Issuance{}, err
+	}
+	a.made[q.Once] = got
+	return got, nil
 }
 
 func (a *authority) sign(once string) (acme.Issuance, error) {
@@ -262,7 +273,8 @@ func (w *world) client(profile string) *client {
 
 func (c *client) base() string { return host + "/acme/" + c.profile }
 
-// jws signs a payload; header adds to or replaces members of the protected header.
+// jws signs a payload; header adds to or replaces members of the protected
+// header, or removes what it has as nil.
 func (c *client) jws(url string, payload []byte, header map[jose.HeaderKey]any) []byte {
 	c.w.t.Helper()
 	o := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{"url": url, "nonce": c.w.nonces.Make()}}
@@ -273,6 +285,7 @@ func (c *client) jws(url string, payload []byte, header map[jose.HeaderKey]any) 
 		key = jose.JSONWebKey{Key: c.key, KeyID: c.base() + "/account/" + c.account}
 	}
 	maps.Copy(o.ExtraHeaders, header)
+	maps.DeleteFunc(o.ExtraHeaders, func(_ jose.HeaderKey, v any) bool { return v == nil })
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, o)
 	if err != nil {
 		c.w.t.Fatal(err)

@@ -87,19 +87,19 @@ func (p Place) nowhere() bool { return p.Path == "" && p.Port == 0 }
 // Observation is one look at one place. One that is Present at a place with neither
 // path nor port makes a certificate known without an installation.
 type Observation struct {
-	Place    Place
-	State    State     // Present, Missing or Unreachable
-	DER      []byte    // of Present
-	Chain    [][]byte  // what came with it, the issuer first
+	Place Place
+	State State    // Present, Missing or Unreachable
+	DER   []byte   // of Present
+	Chain [][]byte // what came with it, the issuer first
 	// SignerKey is the SHA-256 (hex) of the SubjectPublicKeyInfo whose signature under DER
 	// the observer has checked, as an authority does when it signs. Empty: nobody has.
 	SignerKey string
-	At       time.Time // now when zero
-	Campaign string    // id of the campaign, if any
-	Run      string    // id of the run, if any
-	TLS      *TLS
-	Object   *Object
-	Problem  string // why it is not Present, for people
+	At        time.Time // now when zero
+	Campaign  string    // id of the campaign, if any
+	Run       string    // id of the run, if any
+	TLS       *TLS
+	Object    *Object
+	Problem   string // why it is not Present, for people
 }
 
 const (

@@ -21,8 +21,9 @@ type Sealer interface {
 
 // Store implements acme.Store, acme.Orders and acme.Keys.
 type Store struct {
-	db     *storage.DB
-	sealer Sealer
+	db       *storage.DB
+	sealer   Sealer
+	accounts *accounts
 }
 
 var (
@@ -32,7 +33,7 @@ var (
 )
 
 // New makes the store.
-func New(db *storage.DB, s Sealer) *Store { return &Store{db, s} }
+func New(db *storage.DB, s Sealer) *Store { return &Store{db, s, newAccounts(db)} }
 
 // inserted wants a row: without one, another holds what is unique.
 func inserted(res sql.Result, err error) error { return storage.Inserted(res, err, "Exists") }
@@ -63,8 +64,11 @@ func (s *Store) UpdateAccount(ctx context.Context, a acme.Account) error {
 	if err != nil {
 		return err
 	}
-	return updated(s.db.Exec(ctx, `UPDATE acme_accounts SET thumbprint = $1, revision = $2, entry = $3 WHERE id = $4 AND revision = $5`,
-		a.Thumbprint, a.Revision, string(entry), a.ID, a.Revision-1))
+	return s.db.Transact(ctx, func(ctx context.Context) error {
+		s.db.AfterCommit(ctx, func(bool) { s.accounts.forget(a.ID) })
+		return updated(s.db.Exec(ctx, `UPDATE acme_accounts SET thumbprint = $1, revision = $2, entry = $3 WHERE id = $4 AND revision = $5`,
+			a.Thumbprint, a.Revision, string(entry), a.ID, a.Revision-1))
+	})
 }
 
 const accountColumns = `SELECT entry FROM acme_accounts`
@@ -84,7 +88,9 @@ func readAccount(row storage.Scanner) (acme.Account, error) {
 
 // Account implements acme.Store.
 func (s *Store) Account(ctx context.Context, id string) (acme.Account, error) {
-	return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE id = $1`, id))
+	return s.accounts.get(ctx, id, func() (acme.Account, error) {
+		return readAccount(s.db.QueryRow(ctx, accountColumns+` WHERE id = $1`, id))
+	})
 }
 
 // AccountByKey implements acme.Store.
