@@ -77,8 +77,9 @@ func (o *authorityCreateOptions) nameFlags(c *cobra.Command, key string) {
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "common name")
 	f.StringVar(&o.organization, "organization", "", "organization")
-	f.StringVar(&o.key, "key", key, "P-256, P-384, P-521, RSA 2048, RSA 3072, RSA 4096, Ed25519, ML-DSA-44, ML-DSA-65 or ML-DSA-87")
-	complete(c, "key", "P-256", "P-384", "P-521", "RSA 2048", "RSA 3072", "RSA 4096", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
+	f.StringVar(&o.key, "key", key, "P-256, P-384, P-521, RSA 2048, RSA 3072, RSA 4096, Ed25519, ML-DSA-44, ML-DSA-65 or ML-DSA-87; for a root also SLH-DSA-SHA2-128s, -128f, -192s, -256s, SLH-DSA-SHAKE-128s, -192s or -256s")
+	complete(c, "key", "P-256", "P-384", "P-521", "RSA 2048", "RSA 3072", "RSA 4096", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
+		"SLH-DSA-SHA2-128s", "SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-192s", "SLH-DSA-SHA2-256s", "SLH-DSA-SHAKE-128s", "SLH-DSA-SHAKE-192s", "SLH-DSA-SHAKE-256s")
 	f.Var(&o.valid, "valid", "how long, such as 3650d")
 }
 

@@ -155,7 +155,7 @@ func offlineCreateCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "common name")
 	f.StringVar(&o.organization, "organization", "", "organization")
-	f.StringVar(&o.key, "key", "P-384", "P-256, P-384, P-521, RSA 3072, RSA 4096, Ed25519, ML-DSA-44, ML-DSA-65 or ML-DSA-87")
+	f.StringVar(&o.key, "key", "P-384", "P-256, P-384, P-521, RSA 3072, RSA 4096, Ed25519, ML-DSA-44, ML-DSA-65, ML-DSA-87, SLH-DSA-SHA2-128s, -128f, -192s, -256s, SLH-DSA-SHAKE-128s, -192s or -256s")
 	f.Var(&o.valid, "valid", "how long, such as 7300d")
 	o.limitFlags.flags(c)
 	return c

@@ -14,6 +14,7 @@ import (
 
 	"chatelaine.dev/cmd/chatelaine/terminal"
 	"chatelaine.dev/internal/client"
+	"chatelaine.dev/internal/pki/signature"
 )
 
 type revokeOptions struct {
@@ -127,7 +128,7 @@ func issuerOf(ctx context.Context, r remote, text []byte) (id, serial string, er
 		if block == nil {
 			continue
 		}
-		if a, err := x509.ParseCertificate(block.Bytes); err == nil && c.CheckSignatureFrom(a) == nil {
+		if a, err := x509.ParseCertificate(block.Bytes); err == nil && signature.CheckFrom(c, a) == nil {
 			return o.Value.ID, fmt.Sprintf("%x", c.SerialNumber.Bytes()), nil
 		}
 	}

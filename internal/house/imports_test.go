@@ -22,7 +22,7 @@ var floors = []floor{
 	{"cmd", []string{"internal/app", "internal/config", "internal/client",
 		"internal/vault/keys/transfer", "internal/vault/keystore", // byok encrypts without a server
 		"internal/lifecycle/discovery", "internal/lifecycle/inventory", "internal/lifecycle/policy", // scan finds and judges without a server
-		"internal/pki/offline", "internal/pki/authority", "internal/pki/profile", // a root is kept on a machine without a server
+		"internal/pki/offline", "internal/pki/authority", "internal/pki/profile", "internal/pki/signature", // a root is kept on a machine without a server
 		"internal/vault/hsm/quorum"}}, // a quorum opens a security domain on a machine apart
 	{"internal/blob", nil},   // speaks to a blob store, and knows nothing of what it stores
 	{"internal/client", nil}, // speaks to a server, so it knows the wire and nothing behind it

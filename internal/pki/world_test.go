@@ -25,6 +25,7 @@ import (
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/revocation"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/auditdb"
 	"chatelaine.dev/internal/storage/pkidb"
@@ -269,7 +270,7 @@ func (w *world) list(id, part string) *x509.RevocationList {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := list.CheckSignatureFrom(w.certificate(id)); err != nil {
+	if err := signature.CheckListFrom(list, w.certificate(id)); err != nil {
 		w.t.Fatalf("CRL of %s: %v", id, err)
 	}
 	return list

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"chatelaine.dev/internal/pki/signature"
 )
 
 const (
@@ -84,7 +86,7 @@ func (x *Chains) search(ctx context.Context, first []byte) ([][][]byte, error) {
 			return
 		}
 		for _, c := range all {
-			if len(path) < maxDepth && !slices.Contains(path, c) && bytes.Equal(c.RawSubject, top.RawIssuer) && top.CheckSignatureFrom(c) == nil {
+			if len(path) < maxDepth && !slices.Contains(path, c) && bytes.Equal(c.RawSubject, top.RawIssuer) && signature.CheckFrom(top, c) == nil {
 				climb(append(slices.Clone(path), c))
 			}
 		}

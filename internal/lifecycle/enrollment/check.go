@@ -15,6 +15,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/lineage"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/signature"
 )
 
 const (
@@ -178,7 +179,7 @@ func checkChain(leaf *x509.Certificate, chain [][]byte) error {
 		if err != nil {
 			return fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with a chain that is not readable")
 		}
-		if err := below.CheckSignatureFrom(issuer); err != nil {
+		if err := signature.CheckFrom(below, issuer); err != nil {
 			return fault.Wrap(err, fault.Invalid, "BadAnswer", "the issuer answered with a chain whose certificates did not sign each other")
 		}
 		below = issuer

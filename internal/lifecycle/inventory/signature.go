@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/big"
+
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 // ErrUncheckable says that the algorithm is unknown here, so that a signature can be
@@ -39,6 +41,12 @@ func (c *Certificate) SignedBy(issuer *Certificate) error {
 	}
 	if issuer.Key.Algorithm == "RSA" && (c.Signature.Hash == "SHA-1" || c.Signature.Hash == "MD5" || issuer.Key.Size < 1024) {
 		return c.signedByOldRSA(issuer)
+	}
+	if key, err := slhdsa.ParsePublic(issuer.raw.spki); err == nil && c.Signature.Algorithm == key.Name() {
+		if !key.Verify(c.raw.tbs, c.raw.signature) {
+			return errSignature
+		}
+		return nil
 	}
 	pub, err := x509.ParsePKIXPublicKey(issuer.raw.spki)
 	if err != nil {

@@ -60,7 +60,7 @@ func (s *Service) create(ctx context.Context, c access.Caller, parent string, sp
 	if err := s.mayCreate(ctx, c, parent, spec.ID); err != nil {
 		return Authority{}, err
 	}
-	if err := spec.valid(); err != nil {
+	if err := spec.valid(parent == ""); err != nil {
 		return Authority{}, err
 	}
 	if err := s.fresh(ctx, spec.ID); err != nil {
@@ -136,7 +136,7 @@ func (s *Service) prepare(ctx context.Context, parent string, spec Spec) (issuan
 // Template is the certificate of an authority to be made now, but for what its key and its
 // issuer decide. fault.Invalid when the Spec cannot be.
 func Template(spec Spec, now time.Time, root bool) (x509.Certificate, error) {
-	if err := spec.valid(); err != nil {
+	if err := spec.valid(root); err != nil {
 		return x509.Certificate{}, err
 	}
 	from := now.UTC().Truncate(time.Second).Add(-backdate)
@@ -176,17 +176,20 @@ func (s Spec) name() pkix.Name {
 	return n
 }
 
-func (s Spec) valid() error {
+func (s Spec) valid(root bool) error {
 	if s.Validity < minValidity || s.Validity > maxValidity {
 		return fault.New(fault.Invalid, "ValidityNotAllowed", "an authority is valid for a day up to 30 years; ask for years that you can plan")
 	}
-	return s.keyed()
+	return s.keyed(root)
 }
 
 // keyed is what of valid concerns an authority whose certificate comes from outside.
-func (s Spec) keyed() error {
+func (s Spec) keyed(root bool) error {
 	if s.CommonName == "" || len(s.CommonName) > maxText || len(s.Organization) > maxText {
 		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes, and may have an organization as long")
+	}
+	if s.Key.RootOnly() && !root {
+		return fault.New(fault.Invalid, "KeyNotAllowed", "a key of type %s takes too long to sign for an authority that issues; make a root with it, and use P-384 or ML-DSA-65 below", s.Key)
 	}
 	return s.Key.CheckAuthority()
 }

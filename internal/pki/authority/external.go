@@ -18,6 +18,7 @@ import (
 	"chatelaine.dev/internal/audit"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -27,7 +28,7 @@ func (s *Service) CreatePending(ctx context.Context, c access.Caller, spec Spec)
 	if err := s.mayCreate(ctx, c, "", spec.ID); err != nil {
 		return Authority{}, err
 	}
-	if err := spec.keyed(); err != nil {
+	if err := spec.keyed(false); err != nil {
 		return Authority{}, err
 	}
 	if !spec.none() || spec.Validity != 0 {
@@ -79,6 +80,9 @@ func (s *Service) Request(ctx context.Context, c access.Caller, id string) ([]by
 	issuer, err := s.Issuer(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if signature.RootOnly(issuer.Certificate.PublicKey) {
+		return nil, fault.New(fault.Conflict, "KeyNotAllowed", "authority %s has a key that makes no CSR; have another authority of yours cross-sign it, or make a CSR of one below it", id)
 	}
 	return certificateRequest(issuer.Signer, issuer.Certificate.RawSubject)
 }
@@ -140,7 +144,7 @@ func (s *Service) Import(ctx context.Context, c access.Caller, id string, text [
 
 // importCross keeps a further certificate, which must be for the same name.
 func (s *Service) importCross(ctx context.Context, c access.Caller, a Authority, own *x509.Certificate, above []*x509.Certificate) error {
-	has, err := x509.ParseCertificate(a.Certificate)
+	has, err := signature.ParseCertificate(a.Certificate)
 	if err != nil {
 		return err
 	}
@@ -169,7 +173,7 @@ func readPEM(text []byte) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" || len(out) > maxDepth {
 			return nil, fault.New(fault.Invalid, "BadChain", "send up to %d blocks CERTIFICATE and nothing else", maxDepth+1)
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
+		c, err := signature.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fault.Wrap(err, fault.Invalid, "BadChain", "one of the certificates is not readable")
 		}
@@ -204,11 +208,15 @@ func (s *Service) arrange(certificates []*x509.Certificate, key crypto.PublicKey
 	if err := authorityLike(own); err != nil {
 		return nil, nil, err
 	}
+	vouched := s.vouch(certificates, roots)
 	ways, err := own.Verify(x509.VerifyOptions{Roots: roots, Intermediates: others, CurrentTime: s.d.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		return nil, nil, fault.Wrap(err, fault.Invalid, "BadChain", "the certificates do not lead to a root; send each one up to it, valid now ("+err.Error()+")")
 	}
 	way := slices.MinFunc(ways, func(a, b []*x509.Certificate) int { return len(a) - len(b) })
+	if root := vouched[way[len(way)-1]]; root != nil {
+		way = append(way, root)
+	}
 	if len(way) > maxDepth {
 		return nil, nil, fault.New(fault.Invalid, "BadChain", "there are more than %d certificates on the way to the root", maxDepth)
 	}
@@ -224,6 +232,24 @@ func (s *Service) arrange(certificates []*x509.Certificate, key crypto.PublicKey
 		}
 	}
 	return own, way[1:], nil
+}
+
+// vouch adds to roots the certificates that one with a key of SLH-DSA has signed, which
+// crypto/x509 cannot tell, and returns by whom each of them was.
+func (s *Service) vouch(certificates []*x509.Certificate, roots *x509.CertPool) map[*x509.Certificate]*x509.Certificate {
+	by, now := map[*x509.Certificate]*x509.Certificate{}, s.d.Now()
+	for _, root := range certificates {
+		if !signature.RootOnly(root.PublicKey) || !bytes.Equal(root.RawIssuer, root.RawSubject) || now.Before(root.NotBefore) || now.After(root.NotAfter) {
+			continue
+		}
+		for _, c := range certificates {
+			if c != root && bytes.Equal(c.RawIssuer, root.RawSubject) && signature.CheckFrom(c, root) == nil {
+				roots.AddCert(c)
+				by[c] = root
+			}
+		}
+	}
+	return by
 }
 
 // authorityLike wants what a certificate of an authority must have (RFC 5280 sections

@@ -7,6 +7,7 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -29,7 +30,7 @@ func (s *Service) Succeed(ctx context.Context, c access.Caller, id string, spec 
 	if len(old.Above) > 0 {
 		return Authority{}, fault.New(fault.Conflict, "ExternalAuthority", "authority %s was certified from outside; make a new one with a CSR, import its certificate and have it follow", id)
 	}
-	own, err := x509.ParseCertificate(old.Certificate)
+	own, err := signature.ParseCertificate(old.Certificate)
 	if err != nil {
 		return Authority{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -175,7 +176,7 @@ func (s *Service) openKey(ctx context.Context, a Authority) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	cert, err := x509.ParseCertificate(a.Certificate)
+	cert, err := signature.ParseCertificate(a.Certificate)
 	if err != nil {
 		return opened{}, err
 	}
@@ -188,7 +189,7 @@ func (s *Service) openKey(ctx context.Context, a Authority) (opened, error) {
 	}
 	issuer := issuance.Issuer{ID: a.ID, Certificate: cert, Chain: chain, Signer: private}
 	for _, der := range chain[1:] {
-		above, err := x509.ParseCertificate(der)
+		above, err := signature.ParseCertificate(der)
 		if err != nil {
 			return opened{}, err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/signature"
 )
 
 // State is how far a certificate has come.
@@ -107,10 +108,13 @@ type Issuer struct {
 	Partitions  int    // in how many parts its CRL is published besides the whole one
 }
 
-// mayIssue refuses what has ended.
+// mayIssue refuses what has ended, and roots that are too slow.
 func (i Issuer) mayIssue(now time.Time) error {
 	if !i.Active || now.After(i.Certificate.NotAfter) {
 		return fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", i.ID)
+	}
+	if signature.RootOnly(i.Certificate.PublicKey) {
+		return fault.New(fault.Conflict, "RootSignsAuthorities", "authority %s has a key whose signatures take long, and signs authorities alone; make one below it and name that in the profile", i.ID)
 	}
 	return nil
 }

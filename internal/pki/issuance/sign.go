@@ -3,13 +3,11 @@ package issuance
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 
 	"chatelaine.dev/internal/pki/signature"
@@ -19,7 +17,7 @@ import (
 // the serial and the id of its key, which is its issuer's too where it signs itself. It
 // returns the SHA-256 of the key's SubjectPublicKeyInfo.
 func (o *Order) identify(serial *big.Int) (keyHash [sha256.Size]byte, err error) {
-	spki, err := x509.MarshalPKIXPublicKey(o.PublicKey)
+	spki, err := signature.MarshalPublic(o.PublicKey)
 	if err != nil {
 		return keyHash, err
 	}
@@ -41,43 +39,10 @@ type draft struct {
 	scheme signature.Scheme
 }
 
-// errDrafted stops x509.CreateCertificate once the bytes to be signed are known.
-var errDrafted = errors.New("drafted")
-
-// pencil has an issuer's public key and, in place of a signature, keeps what it is given
-// to sign. The issuer's private key is not asked before the draft is recorded and linted.
-type pencil struct {
-	public crypto.PublicKey
-	tbs    []byte
-}
-
-// Public implements crypto.Signer.
-func (p *pencil) Public() crypto.PublicKey { return p.public }
-
-// Sign implements crypto.Signer. It is not called, because SignMessage is there.
-func (p *pencil) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errDrafted }
-
-// SignMessage implements crypto.MessageSigner.
-func (p *pencil) SignMessage(_ io.Reader, message []byte, _ crypto.SignerOpts) ([]byte, error) {
-	p.tbs = bytes.Clone(message)
-	return nil, errDrafted
-}
-
 // newDraft writes the template down in the name of the issuer.
 func newDraft(template, issuer *x509.Certificate, signer, subject crypto.PublicKey) (draft, error) {
-	if issuer == nil {
-		issuer = template
-	}
-	scheme, err := signature.Of(signer)
-	if err != nil {
-		return draft{}, err
-	}
-	template.SignatureAlgorithm = scheme.X509
-	p := &pencil{public: signer}
-	if _, err := x509.CreateCertificate(rand.Reader, template, issuer, subject, p); !errors.Is(err, errDrafted) {
-		return draft{}, err
-	}
-	return draft{p.tbs, scheme}, nil
+	tbs, scheme, err := signature.Draft(template, issuer, signer, subject)
+	return draft{tbs, scheme}, err
 }
 
 // unsigned is the signature of a lint certificate: two numbers that sign nothing.
@@ -106,7 +71,7 @@ func (d draft) sign(i Issuer) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	final, err := x509.ParseCertificate(der)
+	final, err := signature.ParseCertificate(der)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +95,7 @@ func correspond(tbs []byte, final, issuer *x509.Certificate) error {
 	if issuer == nil {
 		issuer = final
 	}
-	if err := final.CheckSignatureFrom(issuer); err != nil {
+	if err := signature.CheckFrom(final, issuer); err != nil {
 		return fmt.Errorf("the signature is not the issuer's: %w", err)
 	}
 	return nil

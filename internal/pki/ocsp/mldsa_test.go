@@ -10,22 +10,40 @@ import (
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/pki/authority"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/storage/storagetest"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
-// An authority with ML-DSA answers with ML-DSA, and so does the signer's certificate: no
-// step of the chain rests on what a quantum computer breaks.
-func TestAnAuthorityWithMLDSAAnswersWithMLDSA(t *testing.T) {
+// An authority with ML-DSA answers with ML-DSA, and one with SLH-DSA, which is too slow for
+// answers, with ML-DSA that is as strong; and so does the signer's certificate: no step of
+// the chain rests on what a quantum computer breaks.
+func TestAPostQuantumAuthorityAnswersWithMLDSA(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		authority, signer string
+		oid               string
+	}{
+		{"ML-DSA-65", "ML-DSA-65", "2.16.840.1.101.3.4.3.18"},
+		{"SLH-DSA-SHA2-128f", "ML-DSA-44", "2.16.840.1.101.3.4.3.17"},
+	} {
+		t.Run(c.authority, func(t *testing.T) {
+			t.Parallel()
+			answersWith(t, c.authority, c.signer, c.oid)
+		})
+	}
+}
+
+func answersWith(t *testing.T, authorityKey, signerKey, oid string) {
+	t.Helper()
 	f := newFloor(t, storagetest.SQLite(t))
 	a, err := f.Authorities.Create(t.Context(), access.System("test"), authority.Spec{
-		ID: "quantum", CommonName: "Quantum", Key: keystore.Spec{Type: keystore.AKP, Algorithm: "ML-DSA-65"}, Validity: 365 * 24 * time.Hour,
+		ID: "quantum", CommonName: "Quantum", Key: keystore.Spec{Type: keystore.AKP, Algorithm: authorityKey}, Validity: 365 * 24 * time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.issuer, err = x509.ParseCertificate(a.Certificate); err != nil {
+	if f.issuer, err = signature.ParseCertificate(a.Certificate); err != nil {
 		t.Fatal(err)
 	}
 	answer := f.OCSP.Respond(t.Context(), "quantum", f.request(f.issuer.SerialNumber, crypto.SHA256))
@@ -56,11 +74,11 @@ func TestAnAuthorityWithMLDSAAnswersWithMLDSA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := signer.CheckSignatureFrom(f.issuer); err != nil || signer.SignatureAlgorithm != x509.MLDSA65 {
+	if err := signature.CheckFrom(signer, f.issuer); err != nil {
 		t.Errorf("the signer: %s, %v", signer.SignatureAlgorithm, err)
 	}
 	key, ok := signer.PublicKey.(*mldsa.PublicKey)
-	if !ok || mldsa.Verify(key, basic.Data.FullBytes, basic.Signature.Bytes, nil) != nil || basic.Algorithm.ID.String() != "2.16.840.1.101.3.4.3.18" {
-		t.Errorf("the answer is not signed with ML-DSA-65: %T, %s", signer.PublicKey, basic.Algorithm.ID)
+	if !ok || mldsa.Verify(key, basic.Data.FullBytes, basic.Signature.Bytes, nil) != nil || basic.Algorithm.ID.String() != oid || key.Parameters().String() != signerKey {
+		t.Errorf("the answer is not signed with %s: %T, %s", signerKey, signer.PublicKey, basic.Algorithm.ID)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/signature"
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 // SignerProfile is what the certificates of signers bear in place of a profile. No profile
@@ -43,8 +44,8 @@ type signer struct {
 }
 
 // newSigner makes a key and has the authority certify it, on the same road as every
-// certificate. An authority with a post-quantum key gets a signer of its kind, because who
-// believes the one may not be made to believe the other.
+// certificate. An authority with a post-quantum key gets a signer that is as strong as it,
+// because who believes the one may not be made to believe less.
 func (r *Responder) newSigner(ctx context.Context, authority string) (*signer, error) {
 	issuer, err := r.d.Authorities.Issuer(ctx, authority)
 	if err != nil {
@@ -93,6 +94,8 @@ func newKey(authority crypto.PublicKey) (crypto.Signer, error) {
 	switch k := authority.(type) {
 	case *mldsa.PublicKey:
 		return mldsa.GenerateKey(k.Parameters())
+	case *slhdsa.PublicKey: // too slow for answers
+		return mldsa.GenerateKey(map[int]mldsa.Parameters{1: mldsa.MLDSA44(), 3: mldsa.MLDSA65(), 5: mldsa.MLDSA87()}[k.Category()])
 	case ed25519.PublicKey:
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err

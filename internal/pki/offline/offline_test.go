@@ -18,6 +18,7 @@ import (
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/offline"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -79,7 +80,7 @@ func (r *room) certify(t *testing.T, name string) *x509.Certificate {
 }
 
 func TestAnOfflineRootOfAnyKeyCertifiesRevokesAndItsLogVerifies(t *testing.T) {
-	for _, key := range []string{"P-384", "RSA 4096", "Ed25519", "ML-DSA-87"} {
+	for _, key := range []string{"P-384", "RSA 4096", "Ed25519", "ML-DSA-87", "SLH-DSA-SHA2-128f"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, key)
@@ -101,7 +102,7 @@ func TestAnOfflineRootOfAnyKeyCertifiesRevokesAndItsLogVerifies(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, c := range []*x509.Certificate{one, two} {
-				if err := c.CheckSignatureFrom(root); err != nil || c.MaxPathLen != 0 || !c.MaxPathLenZero || !c.IsCA || len(c.CRLDistributionPoints) != 1 {
+				if err := signature.CheckFrom(c, root); err != nil || c.MaxPathLen != 0 || !c.MaxPathLenZero || !c.IsCA || len(c.CRLDistributionPoints) != 1 {
 					t.Errorf("%+v, %v", c, err)
 				}
 			}
@@ -110,7 +111,7 @@ func TestAnOfflineRootOfAnyKeyCertifiesRevokesAndItsLogVerifies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := list.CheckSignatureFrom(root); err != nil || len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].SerialNumber.Cmp(one.SerialNumber) != 0 {
+			if err := signature.CheckListFrom(list, root); err != nil || len(list.RevokedCertificateEntries) != 1 || list.RevokedCertificateEntries[0].SerialNumber.Cmp(one.SerialNumber) != 0 {
 				t.Errorf("%+v, %v", list.RevokedCertificateEntries, err)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/pki/signature"
 )
 
 // Operation is what a ceremony was held for.
@@ -179,13 +180,13 @@ func (r Record) holds(root *x509.Certificate, seen map[string]bool) error {
 		if r.Number != 1 {
 			return fmt.Errorf("the root was made in the first record")
 		}
-		return root.CheckSignatureFrom(root)
+		return signature.CheckFrom(root, root)
 	case Certify:
 		c, err := parse(r.Certificate)
 		if err != nil {
 			return err
 		}
-		if err := c.CheckSignatureFrom(root); err != nil {
+		if err := signature.CheckFrom(c, root); err != nil {
 			return err
 		}
 		block, _ := pem.Decode([]byte(r.Request))
@@ -208,7 +209,7 @@ func (r Record) holds(root *x509.Certificate, seen map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		return list.CheckSignatureFrom(root)
+		return signature.CheckListFrom(list, root)
 	}
 	return fmt.Errorf("there is no operation %.40q", string(r.Operation))
 }
@@ -218,7 +219,7 @@ func parse(text string) (*x509.Certificate, error) {
 	if block == nil {
 		return nil, fault.New(fault.Invalid, "BadRecord", "a record lacks its certificate")
 	}
-	return x509.ParseCertificate(block.Bytes)
+	return signature.ParseCertificate(block.Bytes)
 }
 
 func parseCRL(text string) (*x509.RevocationList, error) {

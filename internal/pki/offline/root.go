@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -22,6 +21,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
+	crl "chatelaine.dev/internal/pki/revocation/list"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -189,13 +189,24 @@ func (r *Root) Revoke(log []Record, serials []string, validity time.Duration, m 
 		}
 		list = append(list, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now})
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		RevokedCertificateEntries: list, Number: big.NewInt(int64(len(log) + 1)), ThisUpdate: now, NextUpdate: now.Add(validity),
-	}, r.Certificate, r.signer)
+	entries, err := entriesOf(list)
+	if err != nil {
+		return Record{}, err
+	}
+	der, err := crl.List{Number: int64(len(log) + 1), ThisUpdate: now, NextUpdate: now.Add(validity), Entries: entries}.Sign(r.Certificate, r.signer)
 	if err != nil {
 		return Record{}, fmt.Errorf("sign the CRL: %w", err)
 	}
 	return r.record(log, m, Record{Operation: Revoke, CRL: pemOf("X509 CRL", der)})
+}
+
+// entriesOf are the entries as a CRL takes them.
+func entriesOf(revoked []x509.RevocationListEntry) (crl.Entries, error) {
+	var lines []crl.Change
+	for _, e := range revoked {
+		lines = append(lines, crl.Change{Entry: crl.Entry{Serial: e.SerialNumber.Bytes(), RevokedAt: e.RevocationTime}})
+	}
+	return crl.Entries{}.With(lines)
 }
 
 // state reads from a verified log what is revoked, and which serials there are.

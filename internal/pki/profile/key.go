@@ -13,6 +13,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/weak"
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 func knownKeys() []string {
@@ -30,6 +31,8 @@ func KeyName(pub crypto.PublicKey) string {
 		return "Ed25519"
 	case *mldsa.PublicKey:
 		return k.Parameters().String()
+	case *slhdsa.PublicKey:
+		return k.Name()
 	}
 	return "unknown"
 }

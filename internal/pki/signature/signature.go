@@ -11,19 +11,22 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
+
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 // Scheme is one way to sign.
 type Scheme struct {
-	X509      x509.SignatureAlgorithm
-	Algorithm []byte      // AlgorithmIdentifier in DER
-	Hash      crypto.Hash // 0: the message itself is signed
-	Size      int         // bytes of a signature at most
+	X509      x509.SignatureAlgorithm // 0: crypto/x509 does not know it
+	Algorithm []byte                  // AlgorithmIdentifier in DER
+	Hash      crypto.Hash             // 0: the message itself is signed
+	Size      int                     // bytes of a signature at most
 }
 
 // Of returns the scheme of a key: RFC 5754 and RFC 4055 for RSA, RFC 5758 for ECDSA, RFC
-// 8410 for Ed25519, RFC 9881 for ML-DSA.
+// 8410 for Ed25519, RFC 9881 for ML-DSA, RFC 9909 for SLH-DSA.
 func Of(pub crypto.PublicKey) (Scheme, error) {
 	switch k := pub.(type) {
 	case *rsa.PublicKey: // sha256WithRSAEncryption, whose parameters are NULL
@@ -53,6 +56,8 @@ func Of(pub crypto.PublicKey) (Scheme, error) {
 		case mldsa.MLDSA87():
 			return of(x509.MLDSA87, 19)
 		}
+	case *slhdsa.PublicKey:
+		return Scheme{x509.UnknownSignatureAlgorithm, k.Algorithm(), 0, k.SignatureSize()}, nil
 	}
 	return Scheme{}, fmt.Errorf("an authority cannot sign with a key of type %T", pub)
 }
@@ -60,4 +65,25 @@ func Of(pub crypto.PublicKey) (Scheme, error) {
 // Sign signs a message.
 func (s Scheme) Sign(signer crypto.Signer, message []byte) ([]byte, error) {
 	return crypto.SignMessage(signer, rand.Reader, message, s.Hash)
+}
+
+var errSignature = errors.New("the signature is not that of the key")
+
+// Verify checks a signature of a message by the key that the scheme is of.
+func (s Scheme) Verify(pub crypto.PublicKey, message, signed []byte) error {
+	if k, ok := pub.(*slhdsa.PublicKey); ok {
+		if !k.Verify(message, signed) {
+			return errSignature
+		}
+		return nil
+	}
+	by := x509.Certificate{PublicKey: pub}
+	return by.CheckSignature(s.X509, message, signed)
+}
+
+// RootOnly reports whether a key takes so long to sign that only a root should have it,
+// which signs authorities and its lists and nothing else.
+func RootOnly(pub crypto.PublicKey) bool {
+	_, ok := pub.(*slhdsa.PublicKey)
+	return ok
 }

@@ -52,7 +52,7 @@ type AuthorityDraft struct {
 	ID           string `json:"id" maxLength:"63" doc:"lower-case letters, digits and hyphens; never used twice"`
 	CommonName   string `json:"commonName,omitempty" maxLength:"64"`
 	Organization string `json:"organization,omitempty" maxLength:"64"`
-	Key          string `json:"key,omitempty" enum:"P-256,P-384,P-521,RSA 2048,RSA 3072,RSA 4096,Ed25519,ML-DSA-44,ML-DSA-65,ML-DSA-87" doc:"default: P-256, or the predecessor's"`
+	Key          string `json:"key,omitempty" enum:"P-256,P-384,P-521,RSA 2048,RSA 3072,RSA 4096,Ed25519,ML-DSA-44,ML-DSA-65,ML-DSA-87,SLH-DSA-SHA2-128s,SLH-DSA-SHA2-128f,SLH-DSA-SHA2-192s,SLH-DSA-SHA2-256s,SLH-DSA-SHAKE-128s,SLH-DSA-SHAKE-192s,SLH-DSA-SHAKE-256s" doc:"default: P-256, or the predecessor's; SLH-DSA for roots alone"`
 	ValidityDays int    `json:"validityDays,omitempty" minimum:"0" maximum:"10980"`
 	LimitsDraft
 }

@@ -10,6 +10,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/profile"
+	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
 )
@@ -61,7 +62,7 @@ func (c *Console) authorities(v *visit) error {
 		if a.State == authority.Pending {
 			row.Above, row.Life = "nobody yet", view.Life{}
 		}
-		if own, err := x509.ParseCertificate(a.Certificate); err == nil {
+		if own, err := signature.ParseCertificate(a.Certificate); err == nil {
 			row.Key, row.Limits = view.Or(profile.KeyName(own.PublicKey), own.PublicKeyAlgorithm.String()), limitsOf(own)
 			if len(a.Above) > 0 {
 				row.Above = view.Clean(own.Issuer.String())

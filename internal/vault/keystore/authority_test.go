@@ -9,11 +9,12 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore"
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
 	s := keystore.NewSoftware()
-	for _, name := range []string{"P-256", "P-384", "P-521", "RSA 2048", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"} {
+	for _, name := range []string{"P-256", "P-384", "P-521", "RSA 2048", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-128s"} {
 		spec, err := keystore.AuthoritySpec(name)
 		if err != nil || spec.String() != name {
 			t.Fatalf("%s: %v, %v", name, spec, err)
@@ -35,9 +36,13 @@ func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
 			if sig, err := k.Sign(rand.Reader, []byte("hello"), crypto.Hash(0)); err != nil || mldsa.Verify(pub, []byte("hello"), sig, nil) != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+		case *slhdsa.PublicKey:
+			if sig, err := k.Sign(rand.Reader, []byte("hello"), crypto.Hash(0)); err != nil || !pub.Verify([]byte("hello"), sig) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
-	for _, name := range []string{"", "P-256K", "P-224", "RSA", "RSA 1024", "RSA x", "ed25519", "ML-DSA-1", "oct 256"} {
+	for _, name := range []string{"", "P-256K", "P-224", "RSA", "RSA 1024", "RSA x", "ed25519", "ML-DSA-1", "SLH-DSA-SHA2-256f", "SLH-DSA", "oct 256"} {
 		if _, err := keystore.AuthoritySpec(name); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -46,14 +51,23 @@ func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
 
 // The vault's API has no such keys, and does not get them by the back door.
 func TestAKeyOfAnAuthorityAloneIsNoneOfTheVault(t *testing.T) {
-	spec, err := keystore.AuthoritySpec("Ed25519")
+	for _, name := range []string{"Ed25519", "SLH-DSA-SHA2-128s"} {
+		spec, err := keystore.AuthoritySpec(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := spec.Check(); !fault.Is(err, fault.Invalid) {
+			t.Errorf("the vault takes a key %s: %v", name, err)
+		}
+		if err := spec.CheckX509(); !fault.Is(err, fault.Invalid) {
+			t.Errorf("a lineage takes a key %s: %v", name, err)
+		}
+	}
+	key, err := slhdsa.Generate("SLH-DSA-SHA2-128f")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := spec.Check(); !fault.Is(err, fault.Invalid) {
-		t.Errorf("the vault takes an Ed25519 key: %v", err)
-	}
-	if err := spec.CheckX509(); !fault.Is(err, fault.Invalid) {
-		t.Errorf("a lineage takes an Ed25519 key: %v", err)
+	if _, _, err := keystore.NewSoftware().Import(t.Context(), key); !fault.Is(err, fault.Invalid) {
+		t.Errorf("the vault imports a key of SLH-DSA: %v", err)
 	}
 }

@@ -9,12 +9,16 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"chatelaine.dev/internal/vault/keystore/p256k"
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
-// MarshalPKCS8 writes a private key as PKCS #8 (RFC 5208), those of P-256K too.
+// MarshalPKCS8 writes a private key as PKCS #8 (RFC 5208), those of P-256K and SLH-DSA too.
 func MarshalPKCS8(key crypto.PrivateKey) ([]byte, error) {
-	if k, ok := key.(*p256k.PrivateKey); ok {
+	switch k := key.(type) {
+	case *p256k.PrivateKey:
 		return p256k.MarshalPKCS8(k)
+	case *slhdsa.PrivateKey:
+		return slhdsa.MarshalPKCS8(k)
 	}
 	return x509.MarshalPKCS8PrivateKey(key)
 }
@@ -27,6 +31,9 @@ func ParsePKCS8(der []byte) (crypto.PrivateKey, error) {
 		return key, nil
 	}
 	if k, err := p256k.ParsePKCS8(der); err == nil {
+		return k, nil
+	}
+	if k, err := slhdsa.ParsePKCS8(der); err == nil {
 		return k, nil
 	}
 	return nil, err

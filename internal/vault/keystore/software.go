@@ -13,6 +13,7 @@ import (
 
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/vault/keystore/p256k"
+	"chatelaine.dev/internal/vault/keystore/slhdsa"
 )
 
 // Software makes and uses keys in this process. Its material is the key itself, as
@@ -61,6 +62,9 @@ func generate(spec Spec) (crypto.PrivateKey, error) {
 		_, _ = rand.Read(key) // never fails
 		return key, nil
 	case AKP:
+		if spec.RootOnly() {
+			return slhdsa.Generate(spec.Algorithm)
+		}
 		p, _ := parametersNamed(spec.Algorithm)
 		return mldsa.GenerateKey(p)
 	case OKP:
@@ -100,7 +104,7 @@ func (s *Software) Open(_ context.Context, m Material) (Private, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		return rsaPrivate{private{key: k}, k}, nil
-	case *ecdsa.PrivateKey, *p256k.PrivateKey, *mldsa.PrivateKey, ed25519.PrivateKey:
+	case *ecdsa.PrivateKey, *p256k.PrivateKey, *mldsa.PrivateKey, ed25519.PrivateKey, *slhdsa.PrivateKey:
 		return private{key: k.(crypto.Signer)}, nil
 	}
 	return nil, fmt.Errorf("open software key: material holds a %T", key)

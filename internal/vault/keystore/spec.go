@@ -28,7 +28,7 @@ type Spec struct {
 	Type      Type
 	Bits      int    // RSA: 2048, 3072, 4096; oct: 128 to 512
 	Curve     string // EC: P-256, P-384, P-521, P-256K
-	Algorithm string // AKP: ML-DSA-44, ML-DSA-65, ML-DSA-87
+	Algorithm string // AKP: ML-DSA-44, ML-DSA-65, ML-DSA-87; of roots also slhdsa.Names
 }
 
 func (s Spec) String() string {
