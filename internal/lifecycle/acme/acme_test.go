@@ -240,6 +240,7 @@ func TestCSRsThatAskForMoreOrLessAreRefused(t *testing.T) {
 		{"another common name", csr(t, key, "c.example.com", "a.example.com", "b.example.com")},
 		{"an address more", csr(t, key, "", "a.example.com", "b.example.com", "192.0.2.7")},
 		{"an e-mail address", csr(t, key, "", "a.example.com", "b.example.com", "a@example.com")},
+		{"a URI", csr(t, key, "", "a.example.com", "b.example.com", "spiffe://example.com/a")},
 		{"the account's key", csr(t, c.key, "", "a.example.com", "b.example.com")},
 	} {
 		_, err := w.Finalize(t.Context(), c.request(), o.ID, x.der)

@@ -69,8 +69,11 @@ func (s *Service) NewAuthorization(ctx context.Context, r Request, id Identifier
 		return Authorization{}, limited("orders of this account", wait)
 	}
 	made, all, err := s.authorizations(ctx, r, []Identifier{id}, s.Now().UTC().Add(orderLife).Truncate(time.Second))
-	if err != nil || len(made) == 0 {
-		return all[0], err
+	if err != nil {
+		return Authorization{}, err
+	}
+	if len(made) == 0 {
+		return all[0], nil
 	}
 	err = s.Transact(ctx, func(ctx context.Context) error {
 		if err := s.Store.InsertAuthorization(ctx, made[0]); err != nil {

@@ -15,6 +15,7 @@ import (
 	"maps"
 	"math/big"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ func profiles(t testing.TB) profile.Set {
 		one("bound", `,"doors":{"acme":{`+all+`,"externalAccount":true}}`),
 		one("web", `,"doors":{"acme":{"challenges":["http-01"],"names":["*.example.com","192.0.2.0/24"]}}`),
 		one("closed", ``),
+		strings.Replace(one("plain", `,"doors":{"acme":{"challenges":["http-01","dns-01"],"names":["*"]}}`), `"wildcard":true,"ip":true`, `"wildcard":false,"ip":false`, 1),
 	}, ",") + "]"))
 	if err != nil {
 		t.Fatal(err)
@@ -380,6 +382,12 @@ func csr(t testing.TB, key crypto.Signer, cn string, names ...string) []byte {
 		switch ip := net.ParseIP(n); {
 		case ip != nil:
 			r.IPAddresses = append(r.IPAddresses, ip)
+		case strings.Contains(n, "://"):
+			u, err := url.Parse(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.URIs = append(r.URIs, u)
 		case strings.Contains(n, "@"):
 			r.EmailAddresses = append(r.EmailAddresses, n)
 		default:

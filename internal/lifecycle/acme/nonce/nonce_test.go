@@ -58,6 +58,12 @@ func TestNoncesOfOtherNodesAreTakenAndThoseOfAnEarlierLifeAreNot(t *testing.T) {
 	if nonce.New([]byte(strings.Repeat("x", 32)), time.Time{}, c.now).Take(one.Make()) {
 		t.Error("another installation's nonce is taken")
 	}
+	c.at = c.at.Add(2 * time.Minute)
+	ahead := one.Make()
+	c.at = c.at.Add(-2 * time.Minute)
+	if other.Take(ahead) {
+		t.Error("a nonce from two minutes ahead is taken: nobody's clock is that wrong")
+	}
 	before := one.Make()
 	c.at = c.at.Add(time.Second)
 	if restarted := nonce.New(key, c.at, c.now); restarted.Take(before) || !restarted.Take(restarted.Make()) {
@@ -73,7 +79,10 @@ func TestForgottenNoncesAreNotTakenAgain(t *testing.T) {
 	if !s.Take(first) {
 		t.Fatal("a new nonce is refused")
 	}
-	for range 600_000 {
+	for i := range 600_000 {
+		if i == 300_000 && s.Take(first) {
+			t.Error("it is taken again when the memory has turned over once")
+		}
 		c.at = c.at.Add(time.Microsecond)
 		if !s.Take(s.Make()) {
 			t.Fatal("a new nonce is refused")
