@@ -71,6 +71,33 @@ func (k *kept) Close() error {
 	return k.full.Close()
 }
 
+// BeginTx implements driver.ConnBeginTx. The writer's transactions are immediate: they wait
+// for the lock here, and not at their first write. A context that ends in the meantime ends
+// no wait, so that it is never in doubt whether a transaction has begun or is over.
+func (k *kept) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	if _, err := k.ExecContext(context.WithoutCancel(ctx), "BEGIN IMMEDIATE", nil); err != nil {
+		return nil, err
+	}
+	return keptTx{k}, nil
+}
+
+type keptTx struct{ conn *kept }
+
+// Commit implements driver.Tx.
+func (t keptTx) Commit() error {
+	_, err := t.conn.ExecContext(context.Background(), "COMMIT", nil)
+	if err != nil { // the transaction may be open still, and database/sql takes it for over
+		_ = t.Rollback()
+	}
+	return err
+}
+
+// Rollback implements driver.Tx.
+func (t keptTx) Rollback() error {
+	_, err := t.conn.ExecContext(context.Background(), "ROLLBACK", nil)
+	return err
+}
+
 // ExecContext implements driver.ExecerContext.
 func (k *kept) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	st, err := k.take(ctx, query)

@@ -108,8 +108,7 @@ func (d *DB) openSQLite(c Config) error {
 	}
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
 	pragmas := url.Values{
-		"_pragma": {busy, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"},
-		"_txlock": {"immediate"},
+		"_pragma": {busy, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", "wal_autocheckpoint(4000)"},
 	}
 	// As SQLite does wherever a distribution builds it; no less is on the disk. Where the
 	// call does not exist, fsync stays.
@@ -120,7 +119,6 @@ func (d *DB) openSQLite(c Config) error {
 	}
 	d.writer.SetMaxOpenConns(1)
 	pragmas["_pragma"] = []string{busy, "query_only(1)"}
-	pragmas.Del("_txlock")
 	if d.reader, err = openKept("file:" + file + "?" + pragmas.Encode()); err != nil {
 		return err
 	}
