@@ -16,15 +16,14 @@ import (
 // solver shows what acmez wants shown.
 type solver struct{ w *world }
 
-func (s solver) Present(_ context.Context, c client.Challenge) error {
+func (s solver) Present(ctx context.Context, c client.Challenge) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	switch c.Type {
 	case "http-01":
 		s.w.tokens[c.Token] = c.KeyAuthorization
 	case "dns-01":
-		at := c.DNS01TXTRecordName() + "."
-		s.w.texts[at] = append(s.w.texts[at], c.DNS01KeyAuthorization())
+		return s.w.names.show(ctx, c.DNS01TXTRecordName()+".", c.DNS01KeyAuthorization())
 	case "tls-alpn-01":
 		made, err := acmez.TLSALPN01ChallengeCert(c)
 		if err != nil {

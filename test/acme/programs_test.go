@@ -81,11 +81,7 @@ func TestCertbotGetsRenewsAndRevokes(t *testing.T) {
 		t.Error("the renewed certificate is the old one")
 	}
 
-	hook := filepath.Join(t.TempDir(), "hook")
-	script := "#!/bin/sh\nexec curl -sf -d \"{\\\"fqdn\\\":\\\"_acme-challenge.$CERTBOT_DOMAIN.\\\",\\\"value\\\":\\\"$CERTBOT_VALIDATION\\\"}\" " + w.control() + "/present\n"
-	if err := os.WriteFile(hook, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	hook := w.names.hook(t, "_acme-challenge.$CERTBOT_DOMAIN.", "$CERTBOT_VALIDATION")
 	c.run(t, "certonly", "--manual", "--preferred-challenges", "dns", "--manual-auth-hook", hook, "-d", "*.shop.example.com", "--cert-name", "shop")
 	w.trusted(t, read(t, filepath.Join(c.home, "config", "live", "shop", "fullchain.pem")), "any.shop.example.com")
 
@@ -105,9 +101,10 @@ func TestLegoGetsRenewsAndRevokes(t *testing.T) {
 	w := start(t)
 	id, secret := w.key(t)
 	home := t.TempDir()
+	hook := w.names.hook(t, "$2", "$3") // lego calls it with present or cleanup, name and value
 	lego := func(args ...string) {
 		t.Helper()
-		out, err := w.program(t, []string{"HTTPREQ_ENDPOINT=" + w.control()}, "lego", append([]string{
+		out, err := w.program(t, []string{"EXEC_PATH=" + hook}, "lego", append([]string{
 			"--path", home, "--server", w.directory(), "--email", "ops@example.com", "--accept-tos", "--eab", "--kid", id, "--hmac", secret,
 		}, args...)...)
 		if err != nil {
@@ -123,7 +120,7 @@ func TestLegoGetsRenewsAndRevokes(t *testing.T) {
 		t.Error("the renewed certificate is the old one")
 	}
 
-	lego("--dns", "httpreq", "--dns.disable-cp", "--dns.resolvers", w.resolver(), "-d", "*.shop.example.com", "run")
+	lego("--dns", "exec", "--dns.disable-cp", "--dns.resolvers", w.names.resolver, "-d", "*.shop.example.com", "run")
 	w.trusted(t, read(t, home+"/certificates/_.shop.example.com.crt"), "any.shop.example.com")
 
 	lego("-d", "www.example.com", "revoke", "--reason", "4")

@@ -8,9 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,19 +17,18 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
 	"chatelaine.dev/internal/app/apptest"
 	"chatelaine.dev/internal/config"
 	"chatelaine.dev/internal/lifecycle/acme"
 )
 
-// world is the product beside a machine that answers for every name below localhost: by
-// HTTP, TLS and DNS.
+// world is the product beside a machine that answers for every name by HTTP and TLS, and
+// pebble-challtestsrv, which says that every name is this machine's.
 type world struct {
 	*apptest.Product
 	answers
-	httpPort, tlsPort, dnsPort int
+	names             names
+	httpPort, tlsPort int
 }
 
 // answers are what the machine shows.
@@ -39,7 +36,6 @@ type answers struct {
 	mu     sync.Mutex
 	tokens map[string]string           // of http-01, to key authorizations
 	certs  map[string]*tls.Certificate // of tls-alpn-01, by server name
-	texts  map[string][]string         // TXT records, by lower-case name with its final dot
 	web    string                      // folder whose files are shown too
 }
 
@@ -58,7 +54,7 @@ func port(t testing.TB, a net.Addr) int {
 
 func start(t testing.TB, adjust ...func(*config.Config)) *world {
 	t.Helper()
-	w := &world{answers: answers{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, texts: map[string][]string{}, web: t.TempDir()}}
+	w := &world{answers: answers{tokens: map[string]string{}, certs: map[string]*tls.Certificate{}, web: t.TempDir()}}
 	var lc net.ListenConfig
 	web, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,23 +64,17 @@ func start(t testing.TB, adjust ...func(*config.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dns, err := lc.ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.httpPort, w.tlsPort, w.dnsPort = port(t, web.Addr()), port(t, secure.Addr()), port(t, dns.LocalAddr())
+	w.httpPort, w.tlsPort, w.names = port(t, web.Addr()), port(t, secure.Addr()), startNames(t)
 	plain := &http.Server{Handler: http.HandlerFunc(w.serveToken), ReadHeaderTimeout: time.Minute}
 	go func() { _ = plain.Serve(web) }()
 	go w.serveTLS(tls.NewListener(secure, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"acme-tls/1"}, GetCertificate: w.certificateFor}))
-	go w.serveDNS(dns)
 	t.Cleanup(func() {
 		_ = plain.Close()
 		_ = secure.Close()
-		_ = dns.Close()
 	})
 	w.Product = apptest.Start(t, append([]func(*config.Config){func(c *config.Config) {
 		c.ACME = config.ACME{
-			Resolvers: []string{fmt.Sprintf("127.0.0.1:%d", w.dnsPort)}, Networks: []string{"127.0.0.0/8"}, HTTPPort: w.httpPort, TLSPort: w.tlsPort,
+			Resolvers: []string{w.names.resolver}, Networks: []string{"127.0.0.0/8"}, HTTPPort: w.httpPort, TLSPort: w.tlsPort,
 		}
 	}}, adjust...)...)
 	return w
@@ -93,13 +83,6 @@ func start(t testing.TB, adjust ...func(*config.Config)) *world {
 func (a *answers) serveToken(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r.Method == http.MethodPost { // as lego's httpreq has it: POST /present
-		var in struct{ FQDN, Value string }
-		if err := json.NewDecoder(r.Body).Decode(&in); err == nil && r.URL.Path == "/present" {
-			a.texts[strings.ToLower(in.FQDN)] = append(a.texts[strings.ToLower(in.FQDN)], in.Value)
-		}
-		return
-	}
 	authorization, ok := a.tokens[strings.TrimPrefix(r.URL.Path, "/.well-known/acme-challenge/")]
 	if !ok {
 		http.FileServer(http.Dir(a.web)).ServeHTTP(w, r)
@@ -124,41 +107,6 @@ func (a *answers) serveTLS(l net.Listener) {
 			_ = c.(*tls.Conn).Handshake()
 			_ = c.Close()
 		}()
-	}
-}
-
-// serveDNS answers with our texts, and for every name with this machine's address.
-func (a *answers) serveDNS(c net.PacketConn) {
-	b := make([]byte, 4096)
-	for {
-		n, from, err := c.ReadFrom(b)
-		if err != nil {
-			return
-		}
-		var m dnsmessage.Message
-		if m.Unpack(b[:n]) != nil || len(m.Questions) != 1 {
-			continue
-		}
-		q := m.Questions[0]
-		out := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
-		a.mu.Lock()
-		name := strings.ToLower(q.Name.String())
-		if q.Type == dnsmessage.TypeTXT {
-			for _, text := range a.texts[name] {
-				out.Answers = append(out.Answers, dnsmessage.Resource{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.TXTResource{TXT: []string{text}},
-				})
-			}
-		}
-		if q.Type == dnsmessage.TypeA {
-			out.Answers = append(out.Answers, dnsmessage.Resource{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
-			})
-		}
-		a.mu.Unlock()
-		if packed, err := out.Pack(); err == nil {
-			_, _ = c.WriteTo(packed, from)
-		}
 	}
 }
 
@@ -206,8 +154,3 @@ func (w *world) trusted(t testing.TB, chain []byte, name string) *x509.Certifica
 	}
 	return list[0]
 }
-
-// control is where the machine is told what to show.
-func (w *world) control() string { return fmt.Sprintf("http://127.0.0.1:%d", w.httpPort) }
-
-func (w *world) resolver() string { return fmt.Sprintf("127.0.0.1:%d", w.dnsPort) }
