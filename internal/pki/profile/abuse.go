@@ -53,10 +53,26 @@ func (d Doors) unproven() (lists [][]string) {
 // chooses reports whether a requester at some door chooses whose name he gets, when
 // nobody approves it.
 func (p Profile) chooses() bool {
-	if p.Approval || len(p.Names.Patterns) > 0 || len(p.Names.Allowed) > 0 && !slices.ContainsFunc(p.Names.Allowed, broad) {
+	if p.Approval || p.Names.narrowed() || len(p.Names.Allowed) > 0 && !slices.ContainsFunc(p.Names.Allowed, broad) {
 		return false
 	}
 	return slices.ContainsFunc(p.Doors.unproven(), func(names []string) bool { return slices.ContainsFunc(names, broad) })
+}
+
+// narrowed reports whether the patterns tell one holder's names from another's. One that
+// takes names which have nothing in common, such as ".*", is as good as none.
+func (r NameRules) narrowed() bool {
+	return len(r.Patterns) > 0 && !slices.ContainsFunc(r.Patterns, func(text string) bool {
+		p, err := whole(text)
+		if err != nil {
+			return true
+		}
+		every := func(names ...string) bool {
+			return !slices.ContainsFunc(names, func(n string) bool { return !p.MatchString(n) })
+		}
+		return every("www.bank.example", "mail-7.ministry.test") || every("root@bank.example", "a.b@ministry.test") ||
+			every("spiffe://bank.example/pay", "https://ministry.test/x") || every("192.0.2.7", "10.1.2.3")
+	})
 }
 
 // ours are the ends of names that are nobody's on the internet: RFC 6761, RFC 8375,
@@ -69,7 +85,7 @@ func ours() []string {
 // other: everything, a top-level domain, or a network that no organisation has.
 func broad(pattern string) bool {
 	if net, err := netip.ParsePrefix(pattern); err == nil {
-		return net.Bits() < 8 || net.Addr().Is6() && net.Bits() < 7
+		return net.Bits() < 8 || net.Addr().Is6() && net.Bits() < 16 && !net.Addr().IsPrivate() && !net.Addr().IsLinkLocalUnicast()
 	}
 	below, ok := strings.CutPrefix(strings.ToLower(pattern), "*.")
 	return pattern == "*" || ok && !strings.Contains(below, ".") && !slices.Contains(ours(), below)
@@ -103,7 +119,7 @@ func otherPurposes(p Profile) (Finding, bool) {
 
 func account(p Profile) (Finding, bool) {
 	return Finding{"ESC9", "a domain takes the certificate for the account that the requester writes into it; fix the names by a pattern or a list, or want an approval"},
-		p.gives("smartcardLogon", "kerberosClient", "kerberosKDC") && !p.Approval && len(p.Names.Patterns) == 0 && len(p.Names.Allowed) == 0
+		p.gives("smartcardLogon", "kerberosClient", "kerberosKDC") && !p.Approval && !p.Names.narrowed() && len(p.Names.Allowed) == 0
 }
 
 func client(p Profile) (Finding, bool) {
@@ -138,7 +154,7 @@ func policy(p Profile) (Finding, bool) {
 
 func mailbox(p Profile) (Finding, bool) {
 	return Finding{"mailbox", "no door proves that a mailbox is the requester's, so that anybody signs mail as anybody; close the doors or want an approval"},
-		p.Names.Email && (p.gives("emailProtection") || p.identifies()) && !p.Approval && len(p.Names.Patterns) == 0 && p.Doors != (Doors{})
+		p.Names.Email && (p.gives("emailProtection") || p.identifies()) && !p.Approval && !p.Names.narrowed() && p.Doors != (Doors{})
 }
 
 func powerful(p Profile) (Finding, bool) {

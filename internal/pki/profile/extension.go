@@ -53,11 +53,12 @@ func (e Extension) valid() error {
 	return nil
 }
 
-// oidOf reads an object identifier such as 1.3.6.1.5.5.7.3.17.
+// oidOf reads an object identifier such as 1.3.6.1.5.5.7.3.17. It takes the one spelling
+// alone: the rules compare texts, and 2.5.29.019 is basicConstraints too.
 func oidOf(text string) (asn1.ObjectIdentifier, error) {
 	bad := fmt.Errorf("%.64q is no object identifier such as 1.3.6.1.4.1.311.20.2.2", text)
 	parsed, err := x509.ParseOID(text)
-	if err != nil || len(text) > 128 {
+	if err != nil || len(text) > 128 || parsed.String() != text {
 		return nil, bad
 	}
 	der, err := parsed.MarshalBinary()

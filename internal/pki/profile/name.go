@@ -251,9 +251,14 @@ func (r NameRules) commonName(asked string, n Names) (string, error) {
 		}
 		return "", nil
 	}
+	pattern, err := whole(r.CommonNamePattern)
+	if err != nil {
+		return "", err
+	}
+	fits := func(name string) bool { return r.CommonName != CommonNameFree || pattern == nil || pattern.MatchString(name) }
 	if asked == "" {
 		for _, name := range n.All() {
-			if len(name) <= maxCommonName {
+			if len(name) <= maxCommonName && fits(name) {
 				return name, nil
 			}
 		}
@@ -263,7 +268,7 @@ func (r NameRules) commonName(asked string, n Names) (string, error) {
 		return "", nil
 	}
 	if r.CommonName == CommonNameFree {
-		if p, err := whole(r.CommonNamePattern); err != nil || p != nil && !p.MatchString(asked) {
+		if !fits(asked) {
 			return "", fault.New(fault.Invalid, "BadName", "the common name %.64q does not match what this profile takes: %s", asked, r.CommonNamePattern)
 		}
 		return asked, checkText(asked)

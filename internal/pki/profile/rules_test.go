@@ -96,6 +96,24 @@ func TestNamesKeepToTheListsOfTheProfile(t *testing.T) {
 	}
 }
 
+// A name that becomes the common name because none was asked for is held to the pattern too.
+func TestACommonNameThatNobodyAskedForKeepsToThePattern(t *testing.T) {
+	p := changed(t, "tls-client", `{"names":{"commonName":"free","commonNamePattern":"dev-[0-9]+","min":0,"max":5,"dns":true,"singleLabel":true}}`)
+	key := ecKey(t, elliptic.P256())
+	for _, c := range []struct {
+		dns  []string
+		want string
+	}{
+		{[]string{"admin.example.com"}, ""},
+		{[]string{"admin.example.com", "dev-7"}, "dev-7"},
+	} {
+		plan, err := p.Plan(Ask{PublicKey: key, Names: Names{DNS: c.dns}, Now: noon}, noon.AddDate(5, 0, 0))
+		if err != nil || plan.CommonName != c.want {
+			t.Errorf("%q: common name %q, %v, want %q", c.dns, plan.CommonName, err, c.want)
+		}
+	}
+}
+
 func TestValidityFollowsTheDatedLimitsOfTheStandards(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	for _, c := range []struct {
