@@ -38,7 +38,7 @@ func (s *Service) Approved(ctx context.Context, a issuance.Approval) error {
 		return refused("another key")
 	case e.Wanted.Profile != a.Profile || e.Wanted.Authority != "" && e.Wanted.Authority != a.Authority:
 		return refused("another profile or authority")
-	case !SameNames(e.Wanted.Names, a.Names):
+	case !SameNames(together(e.Wanted.Names, s.fixed(a.Profile)), a.Names):
 		return refused("other names")
 	case e.Wanted.CommonName != "" && !strings.EqualFold(e.Wanted.CommonName, a.CommonName):
 		return refused("another common name")

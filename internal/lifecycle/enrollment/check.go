@@ -28,8 +28,9 @@ const (
 )
 
 // checkAnswer looks at what an issuer sent back before anybody uses it. A certificate that
-// was not asked for is fault.Invalid: asking again would bring it again.
-func checkAnswer(e Entry, a connector.Answer, now time.Time) (*x509.Certificate, error) {
+// was not asked for is fault.Invalid: asking again would bring it again. fixed are the
+// names that the issuer puts into every certificate.
+func checkAnswer(e Entry, a connector.Answer, fixed profile.Names, now time.Time) (*x509.Certificate, error) {
 	if len(a.Certificate) == 0 || len(a.Certificate) > maxDER || len(a.Chain) > maxChain {
 		return nil, badAnswer("no certificate, or one of a size that none has")
 	}
@@ -43,7 +44,7 @@ func checkAnswer(e Entry, a connector.Answer, now time.Time) (*x509.Certificate,
 	}
 	for _, check := range []func() error{
 		func() error { return checkKey(leaf, csr) },
-		func() error { return checkNames(leaf, e.names(csr), e.Wanted) },
+		func() error { return checkNames(leaf, together(e.names(csr), fixed), e.Wanted) },
 		func() error { return checkTime(leaf, e.Wanted, now) },
 		func() error { return checkChain(leaf, a.Chain) },
 	} {
@@ -116,6 +117,22 @@ func Outside(csr *x509.CertificateRequest, c *x509.Certificate) (name string, ou
 		}
 	}
 	return "", false
+}
+
+// fixed are the names that every certificate of a profile has, besides those that are
+// asked for; none when the profile is gone.
+func (s *Service) fixed(name string) profile.Names {
+	p, err := s.Profiles.Get(name)
+	if err != nil {
+		return profile.Names{}
+	}
+	return p.Names.Fixed
+}
+
+func together(a, b profile.Names) profile.Names {
+	return profile.Names{
+		DNS: slices.Concat(a.DNS, b.DNS), IP: slices.Concat(a.IP, b.IP), Email: slices.Concat(a.Email, b.Email), URI: slices.Concat(a.URI, b.URI),
+	}
 }
 
 func namesIn(dns, email []string, ips []net.IP, uris []*url.URL) profile.Names {

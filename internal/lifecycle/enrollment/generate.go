@@ -12,6 +12,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	keystore "github.com/pavlo-v-chernykh/keystore-go/v4"
 	"software.sslmate.com/src/go-pkcs12"
@@ -79,36 +81,33 @@ func (s *Service) Generate(ctx context.Context, c access.Caller, m Making) (Made
 	if err != nil {
 		return Made{}, err
 	}
+	file, err := s.hand(ctx, c, m, made, key)
+	if err != nil {
+		return Made{}, s.forsake(ctx, made, err)
+	}
+	return Made{made, connector.NewSecret(file)}, nil
+}
+
+// hand writes the file that the caller gets, and then has the vault keep what is in it.
+func (s *Service) hand(ctx context.Context, c access.Caller, m Making, made Enrolled, key crypto.Signer) ([]byte, error) {
 	b := pfx.Bundle{Key: key}
 	for _, der := range append([][]byte{made.Certificate}, made.Chain...) {
 		parsed, err := x509.ParseCertificate(der)
 		if err != nil {
-			return Made{}, err
+			return nil, err
 		}
 		b.Certificates = append(b.Certificates, parsed)
 	}
-	if m.Keep != nil {
-		if err := s.store(ctx, c, *m.Keep, made, key); err != nil {
-			return Made{}, err
-		}
-	}
 	file, err := m.encode(b, s.Now())
-	return Made{made, connector.NewSecret(file)}, err
+	if err != nil || m.Keep == nil {
+		return file, err
+	}
+	return file, s.store(ctx, c, *m.Keep, made, key)
 }
 
 func (m Making) check() error {
-	n := len(m.Password.Reveal())
-	switch m.Format {
-	case PEM:
-		if n > 0 {
-			return fault.New(fault.Invalid, "InvalidPassword", "a PEM file has no password; use pfx, or leave the password out")
-		}
-	case PFX, JKS:
-		if n < minPassword {
-			return fault.New(fault.Invalid, "InvalidPassword", "the file's password has %d characters at least", minPassword)
-		}
-	default:
-		return fault.New(fault.Invalid, "UnknownFormat", "%.20q is no format; use pfx, pem or jks", m.Format)
+	if err := m.checkPassword(); err != nil {
+		return err
 	}
 	if m.CommonName == "" && m.Names.Count() == 0 {
 		return fault.New(fault.Invalid, "TooFewNames", "the certificate would name nobody; ask for a common name or an alternative name")
@@ -116,27 +115,63 @@ func (m Making) check() error {
 	return nil
 }
 
-// store puts the bundle into a vault, in the caller's name. What cannot be kept is revoked:
-// the caller is told of an error and never sees the key.
+// checkPassword refuses, before anything is issued, a password by which no file can be
+// written, or none that its readers open.
+func (m Making) checkPassword() error {
+	password, most := m.Password.Reveal(), rune(0)
+	switch m.Format {
+	case PEM:
+		if password != "" {
+			return fault.New(fault.Invalid, "InvalidPassword", "a PEM file has no password; use pfx, or leave the password out")
+		}
+		return nil
+	case PFX:
+		most = 0xffff // a BMPString: RFC 7292 appendix B.1
+	case JKS:
+		most = '~' // Java takes UTF-16 where others take bytes; of ASCII both are the same
+	default:
+		return fault.New(fault.Invalid, "UnknownFormat", "%.20q is no format; use pfx, pem or jks", m.Format)
+	}
+	if utf8.RuneCountInString(password) < minPassword {
+		return fault.New(fault.Invalid, "InvalidPassword", "the file's password has %d characters at least", minPassword)
+	}
+	for _, r := range password {
+		if r > most || r == utf8.RuneError || unicode.IsControl(r) {
+			return fault.New(fault.Invalid, "InvalidPassword", "the file's password has a character that a file of the format %s cannot have; use letters, digits and signs of ASCII", m.Format)
+		}
+	}
+	return nil
+}
+
+// store puts the bundle into a vault, in the caller's name.
 func (s *Service) store(ctx context.Context, c access.Caller, k lineage.Keep, made Enrolled, key crypto.Signer) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	_, err = s.Vault.Keep(ctx, c, k, connector.Bundle{Certificate: made.Certificate, Chain: made.Chain, Key: connector.NewSecret(der)})
-	if err == nil {
-		return nil
+	if _, err = s.Vault.Keep(ctx, c, k, connector.Bundle{Certificate: made.Certificate, Chain: made.Chain, Key: connector.NewSecret(der)}); err != nil {
+		return fmt.Errorf("put the certificate into vault %s: %w", k.Vault, err)
 	}
-	err = fmt.Errorf("put the certificate into vault %s: %w", k.Vault, err)
-	issuer, findErr := s.Issuers.Issuer(ctx, made.Authority)
-	if findErr != nil {
-		return findErr
-	}
-	if revokeErr := issuer.Revoke(ctx, connector.Revocation{Certificate: made.Certificate, Reason: connector.CessationOfOperation}); revokeErr != nil {
-		return fmt.Errorf("%w; and revoke it: %w", err, revokeErr)
-	}
-	return err
+	return nil
 }
+
+// forsake revokes a certificate whose key nobody gets, also when the caller has gone away,
+// and returns the cause.
+func (s *Service) forsake(ctx context.Context, made Enrolled, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forsaking)
+	defer cancel()
+	issuer, err := s.Issuers.Issuer(ctx, made.Authority)
+	if err == nil {
+		err = issuer.Revoke(ctx, connector.Revocation{Certificate: made.Certificate, Reason: connector.CessationOfOperation})
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and revoke it: %w", cause, err)
+	}
+	return cause
+}
+
+// forsaking is how long a revocation may take that does not end with the caller.
+const forsaking = time.Minute
 
 func (m Making) encode(b pfx.Bundle, now time.Time) ([]byte, error) {
 	switch m.Format {

@@ -19,6 +19,7 @@ import (
 	"chatelaine.dev/internal/lifecycle/deployment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/lifecycle/lineage"
+	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -98,7 +99,11 @@ func (r *runner) issue(ctx context.Context) (outcome, error) {
 		}
 		return r.pending(*a.Pending), nil
 	}
-	leaf, err := checkAnswer(r.e, a, r.Now())
+	var fixed profile.Names
+	if ours {
+		fixed = r.fixed(r.e.Wanted.Profile)
+	}
+	leaf, err := checkAnswer(r.e, a, fixed, r.Now())
 	if err != nil {
 		return outcome{}, err
 	}
