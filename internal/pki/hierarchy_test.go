@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -151,7 +152,13 @@ type outsider struct {
 
 func newOutsider(t *testing.T, change ...func(*x509.Certificate)) outsider {
 	t.Helper()
-	key := newKey(t)
+	return newOutsiderOf(t, newKey(t), change...)
+}
+
+// newOutsiderOf is one with a certain key.
+func newOutsiderOf(t *testing.T, private crypto.PrivateKey, change ...func(*x509.Certificate)) outsider {
+	t.Helper()
+	key := private.(crypto.Signer)
 	root := &x509.Certificate{
 		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Somebody else's root"}, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(9, 0, 0),
 		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte("somebody else's root"),
@@ -159,7 +166,7 @@ func newOutsider(t *testing.T, change ...func(*x509.Certificate)) outsider {
 	for _, f := range change {
 		f(root)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ type Authority struct {
 	State       State
 	Successor   string // id of the authority that issues in its place
 	Partitions  int    // parts of its CRL, which package revocation sets
+	Severed     bool   // an authority of ours above it is revoked: nobody trusts what it would issue
 	CreatedAt   time.Time
 }
 

@@ -7,7 +7,10 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
@@ -156,7 +159,9 @@ func (s *Service) certifier(ctx context.Context, id string, t x509.Certificate) 
 	case len(issuer.Chain) >= maxDepth:
 		err = fault.New(fault.Invalid, "PathTooLong", "above %s there are as many authorities as there may be", id)
 	case !issuer.Active || s.d.Now().After(issuer.Certificate.NotAfter):
-		err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and signs no authority; use another", id)
+		err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired, or one above it is revoked, and it signs no authority; use another", id)
+	case s.d.Now().Before(issuer.Certificate.NotBefore):
+		err = fault.New(fault.Conflict, "AuthorityNotBegun", "authority %s is valid from %s on; is the clock of this machine right?", id, issuer.Certificate.NotBefore.Format(time.RFC3339))
 	case t.NotAfter.After(issuer.Certificate.NotAfter):
 		err = fault.New(fault.Invalid, "ValidityNotAllowed", "authority %s itself expires at %s; ask for a shorter validity", id, issuer.Certificate.NotAfter.Format(time.RFC3339))
 	case issuer.Certificate.Subject.String() == t.Subject.String():
@@ -185,13 +190,20 @@ func (s Spec) valid(root bool) error {
 
 // keyed is what of valid concerns an authority whose certificate comes from outside.
 func (s Spec) keyed(root bool) error {
-	if s.CommonName == "" || len(s.CommonName) > maxText || len(s.Organization) > maxText {
-		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes, and may have an organization as long")
+	if s.CommonName == "" || !readable(s.CommonName) || !readable(s.Organization) {
+		return fault.New(fault.Invalid, "BadName", "an authority needs a common name of up to 64 bytes of printable UTF-8 without space at its ends, and may have an organization like it")
 	}
 	if s.Key.RootOnly() && !root {
 		return fault.New(fault.Invalid, "KeyNotAllowed", "a key of type %s takes too long to sign for an authority that issues; make a root with it, and use P-384 or ML-DSA-65 below", s.Key)
 	}
 	return s.Key.CheckAuthority()
+}
+
+// readable reports whether people see what a text of a subject says: no controls, and
+// nothing that turns the direction of writing.
+func readable(text string) bool {
+	return len(text) <= maxText && utf8.ValidString(text) && strings.TrimSpace(text) == text &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError })
 }
 
 // Establish returns the issuing authority, after making it and its root if either is

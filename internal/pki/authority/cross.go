@@ -24,6 +24,15 @@ func (s *Service) CrossSign(ctx context.Context, c access.Caller, id, issuer str
 			return Cross{}, err
 		}
 	}
+	for _, at := range []string{id, issuer} {
+		a, err := s.public(ctx, at)
+		if err == nil && a.State == Revoked { // also where its successor is to be vouched for: who revoked it may have lost the key
+			err = fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked: it certifies no other one, and none certifies it", at)
+		}
+		if err != nil {
+			return Cross{}, err
+		}
+	}
 	subject, err := s.Issuer(ctx, id)
 	if err != nil {
 		return Cross{}, err
@@ -92,18 +101,7 @@ func (s *Service) crossTemplate(own, above *x509.Certificate, validity time.Dura
 	if err := limits.apply(&t, true); err != nil {
 		return t, err
 	}
-	if limits.PathLength == nil {
-		t.MaxPathLen, t.MaxPathLenZero = own.MaxPathLen, own.MaxPathLenZero
-	}
-	if limits.Permitted.Count() == 0 {
-		t.PermittedDNSDomains, t.PermittedEmailAddresses = own.PermittedDNSDomains, own.PermittedEmailAddresses
-		t.PermittedURIDomains, t.PermittedIPRanges = own.PermittedURIDomains, own.PermittedIPRanges
-	}
-	if limits.Excluded.Count() == 0 {
-		t.ExcludedDNSDomains, t.ExcludedEmailAddresses = own.ExcludedDNSDomains, own.ExcludedEmailAddresses
-		t.ExcludedURIDomains, t.ExcludedIPRanges = own.ExcludedURIDomains, own.ExcludedIPRanges
-	}
-	return t, nil
+	return t, narrow(&t, own)
 }
 
 func crossOf(id string, own *x509.Certificate, now time.Time) Cross {

@@ -19,6 +19,7 @@ import (
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/issuance"
 	"chatelaine.dev/internal/pki/signature"
+	"chatelaine.dev/internal/pki/weak"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -223,6 +224,9 @@ func (s *Service) arrange(certificates []*x509.Certificate, key crypto.PublicKey
 	for _, c := range way[1:] { // what Go does not enforce we cannot enforce when issuing
 		if err := authorityLike(c); err != nil {
 			return nil, nil, err
+		}
+		if err := weak.Check(c.PublicKey); err != nil {
+			return nil, nil, fault.Wrap(err, fault.Invalid, "WeakKey", fmt.Sprintf("the certificate of %s: %s", c.Subject, fault.Of(err).Message))
 		}
 	}
 	if len(way) > 1 { // Verify would notice only with the certificates that the authority issues

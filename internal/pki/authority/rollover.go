@@ -58,10 +58,19 @@ func (s *Service) Follow(ctx context.Context, c access.Caller, id, successor str
 	if err != nil {
 		return Authority{}, err
 	}
-	if old.Successor != "" || next.State != Active || id == successor {
-		return Authority{}, fault.New(fault.Conflict, "AuthoritySuperseded", "authority %s has a successor, or %s is not active", id, successor)
+	if old.Successor != "" || next.State != Active || next.Severed || id == successor {
+		return Authority{}, fault.New(fault.Conflict, "AuthoritySuperseded", "authority %s has a successor, or %s is not active or below a revoked one", id, successor)
 	}
-	err = s.d.Transact(ctx, func(ctx context.Context) error { return s.supersede(ctx, c, old, successor) })
+	err = s.d.Transact(ctx, func(ctx context.Context) error {
+		next, err := s.public(ctx, successor)
+		if err == nil && next.State != Active { // somebody else turned the two around, or ended it
+			err = fault.New(fault.Conflict, "AuthorityChanged", "authority %s is not active any more; look at it again", successor)
+		}
+		if err != nil {
+			return err
+		}
+		return s.supersede(ctx, c, old, successor)
+	})
 	if err != nil {
 		return Authority{}, err
 	}

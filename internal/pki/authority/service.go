@@ -166,7 +166,7 @@ func (s *Service) Issuer(ctx context.Context, id string) (issuance.Issuer, error
 		s.open[id] = o
 		s.mu.Unlock()
 	}
-	o.issuer.Active, o.issuer.Successor, o.issuer.Partitions = a.State == Active, a.Successor, a.Partitions
+	o.issuer.Active, o.issuer.Successor, o.issuer.Partitions = a.State == Active && !a.Severed, a.Successor, a.Partitions
 	return o.issuer, nil
 }
 

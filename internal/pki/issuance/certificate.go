@@ -103,7 +103,7 @@ type Issuer struct {
 	Chain       [][]byte            // DER, from the authority's own certificate to its root
 	Above       []*x509.Certificate // those of Chain without the first
 	Signer      crypto.Signer
-	Active      bool   // false for one that issues no certificates: revoked, disabled or superseded
+	Active      bool   // false for one that issues no certificates: revoked, below a revoked one, disabled or superseded
 	Successor   string // id of the authority that issues in its place; may be empty
 	Partitions  int    // in how many parts its CRL is published besides the whole one
 }
@@ -111,7 +111,10 @@ type Issuer struct {
 // mayIssue refuses what has ended, and roots that are too slow.
 func (i Issuer) mayIssue(now time.Time) error {
 	if !i.Active || now.After(i.Certificate.NotAfter) {
-		return fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired and issues nothing; use another, or enable it", i.ID)
+		return fault.New(fault.Conflict, "AuthorityEnded", "authority %s is revoked, disabled or expired, or one above it is revoked, and it issues nothing; use another, or enable it", i.ID)
+	}
+	if now.Before(i.Certificate.NotBefore) {
+		return fault.New(fault.Conflict, "AuthorityNotBegun", "authority %s is valid from %s on; is the clock of this machine right?", i.ID, i.Certificate.NotBefore.Format(time.RFC3339))
 	}
 	if signature.RootOnly(i.Certificate.PublicKey) {
 		return fault.New(fault.Conflict, "RootSignsAuthorities", "authority %s has a key whose signatures take long, and signs authorities alone; make one below it and name that in the profile", i.ID)

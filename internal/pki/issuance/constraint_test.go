@@ -99,6 +99,37 @@ func TestConstraintsAreEnforcedAsVerifiersDo(t *testing.T) {
 }
 
 // OpenSSL holds a common name to the constraints of DNS names when there are none of those.
+// Whoever gives the order, no authority is signed below one whose path length forbids it.
+func TestNoAuthorityIsSignedBelowAPathLengthOfZero(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linter, err := NewLinter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := func(name string, length int) x509.Certificate {
+		return x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLen: length, MaxPathLenZero: length == 0,
+		}
+	}
+	for _, c := range []struct {
+		above, below int
+		code         string
+	}{{0, 0, "PathTooLong"}, {1, 1, "PathTooLong"}, {1, -1, "PathTooLong"}, {1, 0, ""}, {-1, -1, ""}} {
+		root, err := Offline(Order{Issuer: Issuer{ID: "root", Signer: key}, PublicKey: key.Public(), Template: authority("Root", c.above)}, linter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Offline(Order{Issuer: Issuer{ID: "root", Certificate: root, Signer: key}, PublicKey: key.Public(), Template: authority("Sub", c.below)}, linter)
+		if c.code == "" && err != nil || c.code != "" && !fault.HasCode(err, c.code) {
+			t.Errorf("%d below %d: %v, want %q", c.below, c.above, err, c.code)
+		}
+	}
+}
+
 func TestACommonNameThatIsAHostIsConstrainedToo(t *testing.T) {
 	ca := &x509.Certificate{PermittedDNSDomains: []string{"example.com"}}
 	for cn, allowed := range map[string]bool{

@@ -7,8 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +65,19 @@ func csr(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+// publishedCSR is of the key that every test server of Go has.
+func publishedCSR(t *testing.T) []byte {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "Two CA"}}, server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func (r *room) certify(t *testing.T, name string) *x509.Certificate {
@@ -183,6 +199,7 @@ func TestAnOfflineRootRefuses(t *testing.T) {
 	}{
 		{"no CSR", func() error { _, err := r.Certify(r.log, []byte("hello"), five, minutes); return err }, "BadCSR"},
 		{"a CSR that its key did not sign", func() error { _, err := r.Certify(r.log, block.Bytes, five, minutes); return err }, "BadCSR"},
+		{"a key that was published", func() error { _, err := r.Certify(r.log, publishedCSR(t), five, minutes); return err }, "WeakKey"},
 		{"the root's name", func() error { _, err := r.Certify(r.log, csr(t, "Offline Root"), five, minutes); return err }, "BadName"},
 		{"longer than the root", func() error {
 			_, err := r.Certify(r.log, csr(t, "Two CA"), offline.Terms{Validity: 25 * year}, minutes)
@@ -215,6 +232,69 @@ func TestAnOfflineRootRefuses(t *testing.T) {
 	} {
 		if err := c.do(); !fault.HasCode(err, c.code) {
 			t.Errorf("%s: %v, want %s", c.why, err, c.code)
+		}
+	}
+}
+
+// Whoever has the root's key can sign a CRL without a revoked certificate; the log shows it.
+func TestALogWhoseCRLForgetsARevocationDoesNotVerify(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, "P-256")
+	one, two := r.certify(t, "One CA"), r.certify(t, "Two CA")
+	revoke := func(c *x509.Certificate) {
+		t.Helper()
+		rec, err := r.Revoke(r.log, []string{issuance.FormatSerial(c.SerialNumber)}, year, minutes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.log = append(r.log, rec)
+	}
+	revoke(one)
+	revoke(two)
+	block, _ := pem.Decode(r.key)
+	signer, err := keystore.OpenSigner(t.Context(), keystore.NewSoftware(), block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forge := func(number int64, serials ...*big.Int) error {
+		var entries []x509.RevocationListEntry
+		for _, n := range serials {
+			entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now})
+		}
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			RevokedCertificateEntries: entries, Number: big.NewInt(number), ThisUpdate: now, NextUpdate: now.Add(year),
+		}, r.Certificate, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := r.log[len(r.log)-1]
+		last.CRL = string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+		body, err := json.Marshal(last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := issuance.SignStatement(signer, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged, err := offline.Parse(append(body, pem.EncodeToMemory(&pem.Block{Type: "CEREMONY SIGNATURE", Bytes: signed})...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = offline.Verify(append(reread(t, r.log[:len(r.log)-1]), forged))
+		return err
+	}
+
+	if err := forge(99, one.SerialNumber, two.SerialNumber); err != nil {
+		t.Errorf("a whole CRL: %v", err)
+	}
+	for why, err := range map[string]error{
+		"a revocation is gone":         forge(99, two.SerialNumber),
+		"a serial that was not issued": forge(99, one.SerialNumber, two.SerialNumber, big.NewInt(4711)),
+		"the number stands still":      forge(4, one.SerialNumber, two.SerialNumber),
+	} {
+		if !fault.HasCode(err, "BadRecord") {
+			t.Errorf("%s: %v", why, err)
 		}
 	}
 }

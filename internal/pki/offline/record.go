@@ -142,7 +142,7 @@ func Verify(log []Record) (*x509.Certificate, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(root.Raw)
-	seen := map[string]bool{}
+	told := past{issued: map[string]bool{}}
 	for i, rec := range log {
 		wrong := func(why string) error {
 			return fault.New(fault.Invalid, "BadRecord", "record %d: %s", i+1, why)
@@ -166,15 +166,21 @@ func Verify(log []Record) (*x509.Certificate, error) {
 		case i > 0 && rec.Time.Before(log[i-1].Time):
 			return nil, wrong("it is older than the one before")
 		}
-		if err := rec.holds(root, seen); err != nil {
+		if err := rec.holds(root, &told); err != nil {
 			return nil, wrong(err.Error())
 		}
 	}
 	return root, nil
 }
 
-// holds checks what a record tells of. seen has the serials of those before.
-func (r Record) holds(root *x509.Certificate, seen map[string]bool) error {
+// past is what the records before one have told.
+type past struct {
+	issued map[string]bool      // serials
+	list   *x509.RevocationList // the last one; nil before
+}
+
+// holds checks what a record tells of against those before it, and adds it to them.
+func (r Record) holds(root *x509.Certificate, told *past) error {
 	switch r.Operation {
 	case CreateRoot:
 		if r.Number != 1 {
@@ -182,36 +188,68 @@ func (r Record) holds(root *x509.Certificate, seen map[string]bool) error {
 		}
 		return signature.CheckFrom(root, root)
 	case Certify:
-		c, err := parse(r.Certificate)
-		if err != nil {
-			return err
-		}
-		if err := signature.CheckFrom(c, root); err != nil {
-			return err
-		}
-		block, _ := pem.Decode([]byte(r.Request))
-		if block == nil {
-			return fmt.Errorf("the CSR is missing")
-		}
-		csr, err := x509.ParseCertificateRequest(block.Bytes)
-		if err != nil {
-			return err
-		}
-		k, ok := csr.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-		serial := issuance.FormatSerial(c.SerialNumber)
-		if !ok || !k.Equal(c.PublicKey) || !bytes.Equal(csr.RawSubject, c.RawSubject) || seen[serial] {
-			return fmt.Errorf("the certificate is not the one of the CSR, or its serial was used before")
-		}
-		seen[serial] = true
-		return nil
+		return r.certifies(root, told)
 	case Revoke:
-		list, err := parseCRL(r.CRL)
-		if err != nil {
-			return err
-		}
-		return signature.CheckListFrom(list, root)
+		return r.revokes(root, told)
 	}
 	return fmt.Errorf("there is no operation %.40q", string(r.Operation))
+}
+
+func (r Record) certifies(root *x509.Certificate, told *past) error {
+	c, err := parse(r.Certificate)
+	if err != nil {
+		return err
+	}
+	if err := signature.CheckFrom(c, root); err != nil {
+		return err
+	}
+	block, _ := pem.Decode([]byte(r.Request))
+	if block == nil {
+		return fmt.Errorf("the CSR is missing")
+	}
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return err
+	}
+	k, ok := csr.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	serial := issuance.FormatSerial(c.SerialNumber)
+	if !ok || !k.Equal(c.PublicKey) || !bytes.Equal(csr.RawSubject, c.RawSubject) || told.issued[serial] {
+		return fmt.Errorf("the certificate is not the one of the CSR, or its serial was used before")
+	}
+	told.issued[serial] = true
+	return nil
+}
+
+// revokes wants a CRL that says more than the one before: what is revoked stays so, and
+// nothing is that was not issued.
+func (r Record) revokes(root *x509.Certificate, told *past) error {
+	list, err := parseCRL(r.CRL)
+	if err != nil {
+		return err
+	}
+	if err := signature.CheckListFrom(list, root); err != nil {
+		return err
+	}
+	revoked := map[string]bool{}
+	for _, e := range list.RevokedCertificateEntries {
+		serial := issuance.FormatSerial(e.SerialNumber)
+		if !told.issued[serial] {
+			return fmt.Errorf("the CRL has the serial %s, of which no record tells", serial)
+		}
+		revoked[serial] = true
+	}
+	if before := told.list; before != nil {
+		if list.Number == nil || before.Number == nil || list.Number.Cmp(before.Number) <= 0 {
+			return fmt.Errorf("the number of the CRL is not above that of the one before")
+		}
+		for _, e := range before.RevokedCertificateEntries {
+			if serial := issuance.FormatSerial(e.SerialNumber); !revoked[serial] {
+				return fmt.Errorf("the CRL leaves out %s, which was revoked", serial)
+			}
+		}
+	}
+	told.list = list
+	return nil
 }
 
 func parse(text string) (*x509.Certificate, error) {

@@ -22,6 +22,7 @@ import (
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/issuance"
 	crl "chatelaine.dev/internal/pki/revocation/list"
+	"chatelaine.dev/internal/pki/weak"
 	"chatelaine.dev/internal/vault/keystore"
 )
 
@@ -127,6 +128,9 @@ func (r *Root) Certify(log []Record, csr []byte, terms Terms, m Minutes) (Record
 	key, err := keystore.AuthoritySpecOf(request.PublicKey)
 	if err == nil {
 		err = key.CheckAuthority()
+	}
+	if err == nil {
+		err = weak.Check(request.PublicKey)
 	}
 	if err != nil {
 		return Record{}, err

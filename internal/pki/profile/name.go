@@ -255,7 +255,9 @@ func (r NameRules) commonName(asked string, n Names) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fits := func(name string) bool { return r.CommonName != CommonNameFree || pattern == nil || pattern.MatchString(name) }
+	fits := func(name string) bool {
+		return r.CommonName != CommonNameFree || pattern == nil || pattern.MatchString(name)
+	}
 	if asked == "" {
 		for _, name := range n.All() {
 			if len(name) <= maxCommonName && fits(name) {

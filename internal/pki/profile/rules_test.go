@@ -96,6 +96,23 @@ func TestNamesKeepToTheListsOfTheProfile(t *testing.T) {
 	}
 }
 
+func TestACertificateHasEveryPurposeOfTheProfileAndTheNamesThatItWants(t *testing.T) {
+	p := changed(t, "tls-mutual", `{"names":{"commonName":"first","min":2,"max":3,"dns":true}}`)
+	ask := Ask{PublicKey: ecKey(t, elliptic.P256()), Names: Names{DNS: []string{"a.example", "A.example"}}, Now: noon}
+
+	if _, err := p.Plan(ask, noon.AddDate(5, 0, 0)); !fault.HasCode(err, "TooFewNames") {
+		t.Errorf("one name, twice: %v", err)
+	}
+	ask.Names.DNS = append(ask.Names.DNS, "b.example")
+	plan, err := p.Plan(ask, noon.AddDate(5, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"}, plan.ExtendedKeyUsage); d != "" {
+		t.Error(d)
+	}
+}
+
 // A name that becomes the common name because none was asked for is held to the pattern too.
 func TestACommonNameThatNobodyAskedForKeepsToThePattern(t *testing.T) {
 	p := changed(t, "tls-client", `{"names":{"commonName":"free","commonNamePattern":"dev-[0-9]+","min":0,"max":5,"dns":true,"singleLabel":true}}`)

@@ -12,14 +12,16 @@ import (
 const authorityColumns = `id, parent, subject, certificate, serial, sha256, not_before, not_after, keystore, state, created_at, above, successor`
 
 const (
-	completeAuthorities = `SELECT ` + authorityColumns + `, partitions FROM pki_authorities`
-	pendingAuthorities  = `SELECT id, '', subject, NULL, '', '', 0, 0, keystore, 'pending', created_at, NULL, '', 0 FROM pki_pending_authorities`
+	completeAuthorities = `SELECT ` + authorityColumns + `, partitions, EXISTS (
+		WITH RECURSIVE up(id) AS (SELECT pki_authorities.parent UNION SELECT p.parent FROM pki_authorities p JOIN up ON p.id = up.id)
+		SELECT 1 FROM up JOIN pki_authorities r ON r.id = up.id WHERE r.state = 'revoked') FROM pki_authorities`
+	pendingAuthorities = `SELECT id, '', subject, NULL, '', '', 0, 0, keystore, 'pending', created_at, NULL, '', 0, FALSE FROM pki_pending_authorities`
 )
 
 func scanAuthority(row storage.Scanner) (authority.Authority, error) {
 	var a authority.Authority
 	var from, to, created int64
-	err := row.Scan(&a.ID, &a.Parent, &a.Subject, &a.Certificate, &a.Serial, &a.SHA256, &from, &to, &a.Keystore, &a.State, &created, &a.Above, &a.Successor, &a.Partitions)
+	err := row.Scan(&a.ID, &a.Parent, &a.Subject, &a.Certificate, &a.Serial, &a.SHA256, &from, &to, &a.Keystore, &a.State, &created, &a.Above, &a.Successor, &a.Partitions, &a.Severed)
 	if a.State != authority.Pending {
 		a.NotBefore, a.NotAfter = storage.Time(from), storage.Time(to)
 	}
