@@ -12,10 +12,14 @@ import (
 	"chatelaine.dev/internal/event"
 	acmeDoor "chatelaine.dev/internal/serve/acme"
 	"chatelaine.dev/internal/serve/console"
+	consoleDoors "chatelaine.dev/internal/serve/console/doors"
+	estDoor "chatelaine.dev/internal/serve/est"
+	scepDoor "chatelaine.dev/internal/serve/scep"
 )
 
-// consoleDeps are the services behind the console's pages. own is our own address.
-func (a *App) consoleDeps(own string) (console.Deps, error) {
+// consoleDeps are the services behind the console's pages.
+func (a *App) consoleDeps(d *doors) (console.Deps, error) {
+	own := d.url
 	port := ""
 	if u, err := url.Parse(own); err == nil && u.Port() != "" {
 		port = ":" + u.Port()
@@ -31,10 +35,28 @@ func (a *App) consoleDeps(own string) (console.Deps, error) {
 		Shelves: console.Shelves{Keys: a.Keys, Secrets: a.Secrets, Certificates: a.Certificates},
 		Audit:   consoleAudit{a.Audit()}, Subscriptions: a.Subscriptions,
 		Events: event.Reader{Store: a.events.Store, Guard: a.Directory},
-		ACME:   a.ACME, ACMEURL: func(profile string) string { return own + acmeDoor.Prefix + profile + "/directory" },
+		Doors: &consoleDoors.Area{
+			Profiles: a.Profiles, Passcodes: a.Enrolment.Passcodes, Requests: a.Requests,
+			Addresses: d.addresses,
+		},
+		ACME: a.ACME, ACMEURL: func(profile string) string { return own + acmeDoor.Prefix + profile + "/directory" },
 		VaultURL: func(vault string) string { return "https://" + vault + "." + a.cfg.Domain + port },
 		Now:      a.now, Log: a.log,
 	}, nil
+}
+
+// addresses are where the doors of a profile are, once all listeners are open.
+func (d *doors) addresses(profile string) consoleDoors.Addresses {
+	at := consoleDoors.Addresses{
+		ACME: d.url + acmeDoor.Prefix + profile + "/directory", EST: d.url + estDoor.Prefix + profile, SCEPTLS: d.url + scepDoor.Prefix + profile,
+	}
+	if d.ready.Load() && d.estURL != "" { // they are set before it is ready
+		at.ESTMutual = d.estURL + estDoor.Prefix + profile
+	}
+	if d.ready.Load() && d.statusURL != "" {
+		at.SCEP = d.statusURL + scepDoor.Prefix + profile
+	}
+	return at
 }
 
 // connectorForms is what the console's forms ask for, by the connectors' definitions.

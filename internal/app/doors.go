@@ -155,7 +155,7 @@ func (a *App) control(d *doors) (http.Handler, error) {
 	mux.Handle(acmeDoor.Prefix, a.ACME.Door)
 	mux.Handle(estDoor.Prefix, a.Enrolment.EST)
 	mux.Handle(scepDoor.Prefix, a.Enrolment.SCEP)
-	deps, err := a.consoleDeps(d.url)
+	deps, err := a.consoleDeps(d)
 	if err != nil {
 		return nil, err
 	}

@@ -92,9 +92,9 @@ func acmeForm(title, action string, fields ...page.Field) page.Form {
 	return page.Form{Crumbs: []view.Link{{Text: "ACME", Href: "/acme-server"}}, Title: title, Action: action, Submit: title, Cancel: "/acme-server", Fields: fields}
 }
 
-func newKeyForm() page.Form {
+func newKeyForm(v *visit) page.Form {
 	f := acmeForm("Make a key", "/acme-server/keys/new",
-		page.Field{Name: "profile", Label: "Profile", Help: "Its ACME door must be open.", Value: "tls-server", Required: true},
+		page.Field{Name: "profile", Label: "Profile", Help: "Its ACME door must be open.", Value: view.Or(v.query("profile"), "tls-server"), Required: true},
 		page.Field{Name: "owner", Label: "Application or team", Help: "Whom the certificates belong to.", Required: true},
 		page.Field{Name: "comment", Label: "Comment"},
 		page.Field{Name: "many", Label: "For any number of accounts", Kind: "check"})
@@ -103,7 +103,7 @@ func newKeyForm() page.Form {
 }
 
 func (c *Console) askACMEKey(v *visit) error {
-	f := newKeyForm()
+	f := newKeyForm(v)
 	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/acme-server")))
 }
 
@@ -113,7 +113,7 @@ func (c *Console) createACMEKey(v *visit) error {
 		Profile: v.form("profile"), Owner: v.form("owner"), Comment: v.form("comment"), Many: v.form("many") != "",
 	})
 	if err != nil {
-		return v.again(newKeyForm(), err)
+		return v.again(newKeyForm(v), err)
 	}
 	p := page.ACMEKey{Owner: view.Clean(k.Owner), Props: []page.Prop{
 		{Name: "Directory", Text: c.ACMEURL(k.Profile), Mono: true}, {Name: "Key id", Text: k.ID, Mono: true}, {Name: "Secret", Text: k.Secret.Reveal(), Mono: true},

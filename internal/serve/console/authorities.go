@@ -4,21 +4,27 @@ import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"chatelaine.dev/internal/access"
+	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/pki/authority"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/signature"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
+	"chatelaine.dev/internal/vault/keystore"
 )
 
 // Authorities lists our CAs; *authority.Service is one.
 type Authorities interface {
 	List(ctx context.Context, c access.Caller, after string, limit int) ([]authority.Authority, error)
+	Get(ctx context.Context, c access.Caller, id string) (authority.Authority, error)
 	Crosses(ctx context.Context, c access.Caller, id string) ([]authority.Cross, error)
+	Succeed(ctx context.Context, c access.Caller, id string, spec authority.Spec) (authority.Authority, error)
 }
 
 // maxAuthorities is how many the picture has room for.
@@ -30,6 +36,8 @@ func (c *Console) authorityPages(g *view.Group) {
 		return
 	}
 	c.page("GET /authorities", c.authorities)
+	c.page("GET /authorities/{id}/succeed", c.askSucceed)
+	c.page("POST /authorities/{id}/succeed", c.succeed)
 	g.Entries = append(g.Entries, view.Entry{Name: "Authorities", Href: "/authorities"})
 }
 
@@ -59,6 +67,9 @@ func (c *Console) authorities(v *visit) error {
 		if above, ok := index[a.Parent]; ok {
 			node.Parent = above
 		}
+		if rollsOver(a) {
+			row.RollOver = authorityPath(a.ID) + "/succeed"
+		}
 		if a.State == authority.Pending {
 			row.Above, row.Life = "nobody yet", view.Life{}
 		}
@@ -83,6 +94,75 @@ func (c *Console) authorities(v *visit) error {
 		p.Rows, p.Tree.Nodes = append(p.Rows, row), append(p.Tree.Nodes, node)
 	}
 	return v.show(http.StatusOK, p.Show(v.shell("Authorities", "/authorities")))
+}
+
+func authorityPath(id string) string { return "/authorities/" + url.PathEscape(id) }
+
+// rollsOver reports whether a successor can be made here. One that somebody else certified
+// needs a certificate from there first.
+func rollsOver(a authority.Authority) bool {
+	return a.State != authority.Pending && a.Successor == "" && len(a.Above) == 0
+}
+
+// succeedForm asks for what tells a successor from the old authority.
+func (c *Console) succeedForm(v *visit) (page.Form, authority.Authority, error) {
+	a, err := c.Authorities.Get(v.ctx(), v.caller, v.r.PathValue("id"))
+	if err != nil {
+		return page.Form{}, a, err
+	}
+	keys := []page.Option{{Text: "as it is now"}}
+	for _, k := range keystore.AuthorityNames(a.Parent == "") {
+		keys = append(keys, page.Option{Value: k, Text: k})
+	}
+	above := "itself"
+	if a.Parent != "" {
+		above = a.Parent
+	}
+	return page.Form{
+		Crumbs: []view.Link{{Text: "Authorities", Href: "/authorities"}}, Title: "Roll " + a.ID + " over",
+		Lead: "A new authority, with a key, a certificate and a CRL of its own, issues in the place of this one from the same moment. Profiles keep the old name. " +
+			"What was issued stays valid, and the old one signs its CRLs until it expires. \"chatelaine authority enable\" takes the step back.",
+		Preview: []page.Prop{{Name: "Now", Text: view.Clean(a.Subject)}, {Name: "Signed by", Text: above}, {Name: "Expires", Text: view.Day(a.NotAfter)}},
+		Action:  authorityPath(a.ID) + "/succeed", Submit: "Make the successor", Cancel: "/authorities",
+		Fields: []page.Field{
+			{Name: "id", Label: "Id of the successor", Help: "Lower-case letters, digits and hyphens; never used before.", Value: a.ID + "-" + strconv.Itoa(v.now.Year()), Required: true},
+			{Name: "name", Label: "Common name", Help: "What people will see as the issuer.", Required: true},
+			{Name: "key", Label: "Key", Kind: "choice", Options: keys},
+			{Name: "days", Label: "Valid for how many days", Kind: "number", Help: "Empty: as long as this one was."},
+		},
+	}, a, nil
+}
+
+func (c *Console) askSucceed(v *visit) error {
+	f, _, err := c.succeedForm(v)
+	if err != nil {
+		return err
+	}
+	return v.show(http.StatusOK, f.Show(v.shell(f.Title, "/authorities")))
+}
+
+func (c *Console) succeed(v *visit) error {
+	f, a, err := c.succeedForm(v)
+	if err != nil {
+		return err
+	}
+	spec := authority.Spec{ID: v.form("id"), CommonName: v.form("name")}
+	if k := v.form("key"); k != "" {
+		if spec.Key, err = keystore.AuthoritySpec(k); err != nil {
+			return v.again(f, err)
+		}
+	}
+	if d := v.form("days"); d != "" {
+		n, err := strconv.Atoi(d)
+		if err != nil || n < 1 || n > 10980 {
+			return v.again(f, fault.New(fault.Invalid, "BadValidity", "An authority is valid for 1 to 10980 days."))
+		}
+		spec.Validity = time.Duration(n) * 24 * time.Hour
+	}
+	if _, err := c.Authorities.Succeed(v.ctx(), v.caller, a.ID, spec); err != nil {
+		return v.again(f, err)
+	}
+	return v.goTo("/authorities?did=succeeded")
 }
 
 // topDown puts every authority behind the one that signed it.

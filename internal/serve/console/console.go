@@ -28,6 +28,7 @@ import (
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/review"
 	"chatelaine.dev/internal/serve/console/asset"
+	"chatelaine.dev/internal/serve/console/doors"
 	"chatelaine.dev/internal/serve/console/view"
 	"chatelaine.dev/internal/vault/object"
 )
@@ -47,7 +48,8 @@ type Deps struct {
 	ACME    ACME                        // with ACMEURL
 	ACMEURL func(profile string) string // the directory of a profile's ACME server
 
-	Catalog Catalog // with Audits
+	Doors   *doors.Area // with Catalog and Requests
+	Catalog Catalog     // with Audits
 	Audits  Audits
 
 	Connections Connections
@@ -184,6 +186,7 @@ func (c *Console) routes() {
 		c.page("GET /issuance-audits/{id}/line", c.auditProgress)
 		govern.Entries = append(govern.Entries, view.Entry{Name: "Profiles", Href: "/profiles"})
 	}
+	c.doorPages(&govern)
 	if c.ACME != nil {
 		c.acmeRoutes()
 		govern.Entries = append(govern.Entries, view.Entry{Name: "ACME", Href: "/acme-server"})
@@ -211,6 +214,17 @@ func (c *Console) routes() {
 		}
 	}
 	c.page("/", c.nowhere)
+}
+
+// doorPages adds the pages on which certificates are fetched.
+func (c *Console) doorPages(g *view.Group) {
+	if c.Doors == nil {
+		return
+	}
+	for pattern, h := range c.Doors.Routes() {
+		c.page(pattern, func(v *visit) error { return h(guest{v}) })
+	}
+	g.Entries = append(g.Entries, view.Entry{Name: "Enrolment", Href: "/enrolment"})
 }
 
 func (c *Console) acmeRoutes() {

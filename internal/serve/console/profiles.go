@@ -13,6 +13,7 @@ import (
 	"chatelaine.dev/internal/pki/catalog"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/review"
+	"chatelaine.dev/internal/serve/console/doors"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
 )
@@ -35,7 +36,7 @@ func (c *Console) profiles(v *visit) error {
 		x := e.Profile
 		p.Rows = append(p.Rows, page.ProfileRow{
 			Name: view.Link{Text: x.Name, Href: profilePath(x.Name)}, Title: view.Clean(x.Title), Purposes: strings.Join(x.ExtendedKeyUsage, ", "),
-			Valid: x.Validity.Default.String(), Doors: doorsOf(x.Doors), State: profileState(e),
+			Valid: x.Validity.Default.String(), Doors: doors.Open(x.Doors), State: profileState(e),
 		})
 	}
 	audits, err := c.Audits.List(v.ctx(), v.caller)
@@ -55,20 +56,6 @@ func (c *Console) profiles(v *visit) error {
 		})
 	}
 	return v.show(http.StatusOK, p.Show(v.shell("Profiles", "/profiles")))
-}
-
-func doorsOf(d profile.Doors) string {
-	var open []string
-	if d.ACME != nil {
-		open = append(open, "ACME")
-	}
-	if d.EST != nil {
-		open = append(open, "EST")
-	}
-	if d.SCEP != nil {
-		open = append(open, "SCEP")
-	}
-	return strings.Join(open, ", ")
 }
 
 func profileState(e catalog.Entry) view.Chip {
@@ -93,6 +80,9 @@ func reviewState(r review.Review) view.Chip {
 	return view.Chip{Tone: view.OK, Word: "nothing found"}
 }
 
+// maxProfileLines is how much of a profile's text its page shows.
+const maxProfileLines = 2000
+
 // profile shows one, with the ways in which it can be abused.
 func (c *Console) profile(v *visit) error {
 	e, err := c.Catalog.Entry(v.ctx(), v.caller, v.r.PathValue("name"))
@@ -105,13 +95,17 @@ func (c *Console) profile(v *visit) error {
 		return err
 	}
 	p := page.Profile{
-		Name: x.Name, Title: view.Clean(x.Title), State: profileState(e), Text: view.Clean(text),
+		Name: x.Name, Title: view.Clean(x.Title), State: profileState(e), Text: strings.Join(view.CleanAll(strings.Split(text, "\n"), maxProfileLines), "\n"),
 		Actions: []page.Action{{Text: "Copy…", Href: profilePath(x.Name) + "/copy"}},
 		Props: []page.Prop{
 			{Name: "Authorities", Text: strings.Join(x.Authorities, ", ")}, {Name: "Keys", Text: strings.Join(x.Keys, ", ")},
 			{Name: "Purposes", Text: strings.Join(x.ExtendedKeyUsage, ", ")}, {Name: "Valid for", Text: x.Validity.Default.String() + ", at most " + x.Validity.Max.String()},
-			{Name: "Approval", Text: map[bool]string{true: "a person agrees to each certificate", false: "none"}[x.Approval]}, {Name: "Doors", Text: doorsOf(x.Doors)},
+			{Name: "Approval", Text: map[bool]string{true: "a person agrees to each certificate", false: "none"}[x.Approval]}, {Name: "Doors", Text: doors.Open(x.Doors)},
 		},
+	}
+	if c.Doors != nil {
+		p.Doors = page.DoorCards(c.Doors.Of(x))
+		p.Actions = append(p.Actions, page.Action{Text: "Get a certificate…", Href: "/enrolment/profiles/" + url.PathEscape(x.Name) + "/csr"})
 	}
 	for _, f := range x.Findings() {
 		p.Findings = append(p.Findings, page.Prop{Name: f.Shape, Text: f.Why})

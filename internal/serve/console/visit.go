@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/access/session"
 	"chatelaine.dev/internal/fault"
+	"chatelaine.dev/internal/serve/console/doors"
 	"chatelaine.dev/internal/serve/console/page"
 	"chatelaine.dev/internal/serve/console/view"
 	"chatelaine.dev/internal/serve/web"
@@ -124,6 +126,10 @@ func noticeOf(did string) view.Notice {
 		return view.Notice{Tone: view.OK, Title: "The profile was changed."}
 	case "profile-deleted":
 		return view.Notice{Tone: view.OK, Title: "The profile was deleted."}
+	case "password-deleted":
+		return view.Notice{Tone: view.OK, Title: "The password opens nothing any more."}
+	case "succeeded":
+		return view.Notice{Tone: view.OK, Title: "The successor issues from now on.", Text: "Profiles and requests keep the old name and lead to it. The old authority signs its CRLs until it expires."}
 	case "window-opened":
 		return view.Notice{Tone: view.OK, Title: "The window is open.", Text: "Clients hear of it when they next ask, within six hours."}
 	case "acme-ended":
@@ -176,6 +182,37 @@ func (v *visit) goTo(address string) error {
 		return nil
 	}
 	http.Redirect(v.w, v.r, address, http.StatusSeeOther)
+	return nil
+}
+
+// guest is a visit as the packages of single areas know it.
+type guest struct{ v *visit }
+
+var _ doors.Visit = guest{}
+
+func (g guest) Context() context.Context { return g.v.ctx() }
+func (g guest) Caller() access.Caller    { return g.v.caller }
+func (g guest) Now() time.Time           { return g.v.now }
+func (g guest) Path(name string) string  { return g.v.r.PathValue(name) }
+func (g guest) Query(name string) string { return g.v.query(name) }
+func (g guest) Form(name string) string  { return g.v.form(name) }
+
+// Show implements doors.Visit.
+func (g guest) Show(title, here string, draw func(view.Shell) templ.Component) error {
+	return g.v.show(http.StatusOK, draw(g.v.shell(title, here)))
+}
+
+// Again implements doors.Visit.
+func (g guest) Again(f page.Form, err error) error { return g.v.again(f, err) }
+
+// GoTo implements doors.Visit.
+func (g guest) GoTo(address string) error { return g.v.goTo(address) }
+
+// Save implements doors.Visit.
+func (g guest) Save(name, contentType string, body []byte) error {
+	g.v.w.Header().Set("Content-Type", contentType)
+	g.v.w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	_, _ = g.v.w.Write(body) // the browser has gone; there is nobody to tell
 	return nil
 }
 

@@ -63,6 +63,15 @@ func AuthoritySpec(name string) (Spec, error) {
 	return s, s.CheckAuthority()
 }
 
+// AuthorityNames are the names of the keys that an authority can have, for people to choose from.
+func AuthorityNames(root bool) []string {
+	names := []string{"P-256", "P-384", "P-521", "RSA 2048", "RSA 3072", "RSA 4096", ed25519Name, "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"}
+	if root {
+		names = append(names, slhdsa.Names()...)
+	}
+	return names
+}
+
 // AuthoritySpecOf describes the public key of an authority.
 func AuthoritySpecOf(pub crypto.PublicKey) (Spec, error) {
 	switch k := pub.(type) {

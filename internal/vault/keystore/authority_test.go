@@ -14,7 +14,7 @@ import (
 
 func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
 	s := keystore.NewSoftware()
-	for _, name := range []string{"P-256", "P-384", "P-521", "RSA 2048", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-128s"} {
+	for _, name := range append(keystore.AuthorityNames(false), "SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-128s") {
 		spec, err := keystore.AuthoritySpec(name)
 		if err != nil || spec.String() != name {
 			t.Fatalf("%s: %v, %v", name, spec, err)
@@ -46,6 +46,22 @@ func TestKeysOfAuthoritiesAreMadeByTheirName(t *testing.T) {
 		if _, err := keystore.AuthoritySpec(name); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+func TestEveryNameOfAnAuthoritysKeyIsUnderstood(t *testing.T) {
+	roots := 0
+	for _, name := range keystore.AuthorityNames(true) {
+		spec, err := keystore.AuthoritySpec(name)
+		if err != nil || spec.String() != name {
+			t.Errorf("%s: %v, %v", name, spec, err)
+		}
+		if spec.RootOnly() {
+			roots++
+		}
+	}
+	if roots != len(slhdsa.Names()) || len(keystore.AuthorityNames(true))-len(keystore.AuthorityNames(false)) != roots {
+		t.Errorf("%d keys are for roots alone", roots)
 	}
 }
 

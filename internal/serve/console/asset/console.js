@@ -28,6 +28,15 @@
     if (e.persisted) for (const b of document.querySelectorAll('form button')) b.disabled = false;
   });
 
+  // What is there to be copied is copied by one click.
+  for (const b of document.querySelectorAll('[data-copy]')) b.hidden = false;
+  document.addEventListener('click', (e) => {
+    const b = e.target.closest('[data-copy]');
+    if (!b) return;
+    navigator.clipboard.writeText(b.closest('.copy').querySelector('pre').textContent)
+      .then(() => { b.textContent = 'Copied'; setTimeout(() => { b.textContent = 'Copy'; }, 2000); });
+  });
+
   // An open menu closes with Escape and with a click beside it.
   document.addEventListener('click', (e) => {
     for (const d of document.querySelectorAll('details.drop[open]')) if (!d.contains(e.target)) d.open = false;

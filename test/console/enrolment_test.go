@@ -1,0 +1,84 @@
+package console_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"chatelaine.dev/internal/app/apptest"
+	"chatelaine.dev/internal/serve/console/consoletest"
+)
+
+// enters signs the person in with the link that the server prints.
+func (p *person) enters() {
+	p.t.Helper()
+	var greeting strings.Builder
+	p.product.Greet(p.t.Context(), &greeting)
+	link := regexp.MustCompile(`https://\S+token=\S+`).FindString(greeting.String())
+	if link == "" {
+		p.t.Fatalf("the server prints no link:\n%s", greeting.String())
+	}
+	p.Visit(link)
+	p.look()
+	p.follows("Continue")
+}
+
+// Somebody lets a machine in, has a certificate made for a CSR, and gives the issuing
+// authority a successor, with the mouse alone.
+func TestPersonLetsMachinesInAndFetchesACertificate(t *testing.T) {
+	p := &person{Browser: consoletest.Open(t), t: t, product: apptest.Start(t)}
+	p.Size(1280, 900, false)
+	p.enters()
+
+	p.follows("Enrolment")
+	p.reads("No password yet", "tls-server")
+	p.follows("ACME, EST, SCEP")
+	p.reads(p.product.URL+"/acme/tls-server/directory", "certbot certonly")
+	p.Do(chromedp.Click(chromedp.CSS(`button[aria-label="Copy Directory"]`)))
+	p.Wait(`document.querySelector('button[aria-label="Copy Directory"]').textContent === 'Copied'`)
+
+	p.follows("New one-time password")
+	p.writes("names", "printer.lan")
+	p.follows("Make the password")
+	p.reads("che_", "printer.lan", "it is shown this once")
+	p.goes("/enrolment")
+	p.reads("printer.lan", "unused")
+
+	p.goes("/enrolment/profiles/tls-server/csr")
+	p.writes("csr", "hello")
+	p.follows("Ask for the certificate")
+	p.reads("Nothing was changed", "not one CSR in PEM")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{shop}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.writes("csr", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})))
+	p.follows("Ask for the certificate")
+	p.reads("The certificate of "+shop, "issuing")
+
+	p.goes("/enrolment/profiles/tls-server/key")
+	p.goes("/authorities")
+	p.reads("Roll over")
+	p.goes("/authorities/issuing/succeed")
+	p.writes("name", "Issuing CA, the next")
+	p.follows("Make the successor")
+	p.reads("The successor issues from now on", "followed by issuing-")
+	p.Size(360, 800, false)
+	for _, path := range []string{"/enrolment", "/profiles/tls-server", "/authorities"} {
+		p.goes(path)
+		if over := consoletest.Eval[int](p.Browser, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
+			t.Errorf("%s: %d pixels wider than the window", path, over)
+		}
+	}
+}
