@@ -1,6 +1,7 @@
 package review_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -296,6 +297,48 @@ func TestAnAuditThatWasStoppedGoesOn(t *testing.T) {
 	}
 	if purposes != 5 {
 		t.Errorf("%d findings of a missing purpose, want 5", purposes)
+	}
+}
+
+// The process stops when everything is found and the end is not noted, and every commit is
+// tried again, as PostgreSQL may want it: each finding is there and counted once.
+func TestFindingsAreCountedOnceWhateverIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), everybody{})
+	common := prime(t)
+	w.old(&maker.PublicKey, func(c *x509.Certificate) { c.ExtKeyUsage = nil })
+	for range 2 {
+		w.old(&rsa.PublicKey{N: new(big.Int).Mul(common, prime(t)), E: 65537}, unchanged)
+	}
+	r := w.start()
+	stop, stops := errors.New("stopped at the end"), 1
+	w.Transact = func(ctx context.Context, f func(context.Context) error) error {
+		undone := errors.New("undone")
+		if err := w.db.Transact(ctx, func(ctx context.Context) error { return cmp.Or(f(ctx), undone) }); !errors.Is(err, undone) {
+			return err
+		}
+		return w.db.Transact(ctx, func(ctx context.Context) error {
+			if err := f(ctx); err != nil || stops == 0 {
+				return err
+			}
+			if x, err := w.store.Review(ctx, r.ID); err != nil || x.State != review.Completed {
+				return err
+			}
+			stops--
+			return stop
+		})
+	}
+
+	if err := w.Handle(t.Context(), w.asked[0]); !errors.Is(err, stop) {
+		t.Fatalf("the first try: %v", err)
+	}
+	if err := w.Handle(t.Context(), w.asked[0]); err != nil {
+		t.Fatal(err)
+	}
+
+	got, end := w.found(r.ID), w.get(r.ID)
+	if len(got) != 3 || end.Found != 3 || end.State != review.Completed {
+		t.Errorf("%v, %+v", got, end)
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Service) Handle(ctx context.Context, w Work) error {
 			return fmt.Errorf("issuance audit %s: %w", r.ID, err)
 		}
 	}
-	if err := s.shared(ctx, &r); err != nil {
+	if r, err = s.shared(ctx, r); err != nil {
 		return fmt.Errorf("issuance audit %s: %w", r.ID, err)
 	}
 	return s.end(ctx, r)
@@ -122,8 +122,15 @@ func (s *Service) step(ctx context.Context, r Review) (Review, bool, error) {
 		}
 		r.Place = issuance.Cursor{CreatedAt: c.CreatedAt, Serial: c.Serial}
 	}
+	r, err = s.save(ctx, r, found)
+	return r, len(list) < batch, err
+}
+
+// save stores findings together with the review that counts them: stopped at any moment,
+// the next try neither loses one nor counts it twice.
+func (s *Service) save(ctx context.Context, r Review, found []Finding) (Review, error) {
 	next := r
-	err = s.Transact(ctx, func(ctx context.Context) error {
+	err := s.Transact(ctx, func(ctx context.Context) error {
 		n, err := s.Store.AddFindings(ctx, found)
 		if err != nil {
 			return err
@@ -132,9 +139,9 @@ func (s *Service) step(ctx context.Context, r Review) (Review, bool, error) {
 		return s.Store.UpdateReview(ctx, next)
 	})
 	if err != nil {
-		return r, false, err
+		return r, err
 	}
-	return next, len(list) < batch, nil
+	return next, nil
 }
 
 // look judges one certificate as if it were to be issued today.
@@ -169,7 +176,7 @@ const chunk = 8192
 // shared looks for RSA keys that have a prime in common, over all that was issued: each
 // chunk in itself, and with every chunk before it. A million keys are 122 chunks and 7,400
 // comparisons of seconds each, which is why no single request waits for this.
-func (s *Service) shared(ctx context.Context, r *Review) error {
+func (s *Service) shared(ctx context.Context, r Review) (Review, error) {
 	var chunks [][]*big.Int
 	var owners [][]issuance.Certificate
 	var moduli []*big.Int
@@ -183,7 +190,7 @@ func (s *Service) shared(ctx context.Context, r *Review) error {
 	for place := (issuance.Cursor{}); ; {
 		list, err := s.Certificates.Certificates(ctx, issuance.Filter{}, place, 1000)
 		if err != nil {
-			return err
+			return r, err
 		}
 		for _, c := range list {
 			place = issuance.Cursor{CreatedAt: c.CreatedAt, Serial: c.Serial}
@@ -212,7 +219,7 @@ func (s *Service) shared(ctx context.Context, r *Review) error {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
-				return err
+				return r, err
 			}
 			for at, shares := range weak.Across(chunks[i], chunks[j]) {
 				bad[at] = bad[at] || shares
@@ -227,12 +234,7 @@ func (s *Service) shared(ctx context.Context, r *Review) error {
 			}
 		}
 	}
-	before := r.Found
-	return s.Transact(ctx, func(ctx context.Context) error {
-		n, err := s.Store.AddFindings(ctx, found)
-		r.Found = before + n
-		return err
-	})
+	return s.save(ctx, r, found)
 }
 
 // Fail gives an audit up whose work failed too often.
