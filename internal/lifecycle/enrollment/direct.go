@@ -3,6 +3,7 @@ package enrollment
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -106,17 +107,21 @@ func (s *Service) Enroll(ctx context.Context, c access.Caller, a Ask) (Enrolled,
 	if !ours && !SameNames(e.Wanted.Names, RequestNames(csr)) {
 		return Enrolled{}, fault.New(fault.Invalid, "NamesDiffer", "the issuer of profile %s takes the names of the CSR; make one that holds exactly the names that are wanted", p.Name)
 	}
+	made := e
 	err = s.Transact(ctx, func(ctx context.Context) error {
-		made, err := s.insert(ctx, c, e, "RequestCreate")
-		if e.Request = made; err != nil {
+		var err error
+		if made.Request, err = s.insert(ctx, c, e, "RequestCreate"); err != nil || made.ID != e.ID {
 			return err
 		}
-		return a.also(ctx, e.enrolled())
+		return a.also(ctx, made.enrolled())
 	})
 	if err != nil {
 		return Enrolled{}, err
 	}
-	return e.enrolled(), nil
+	if made.ID != e.ID { // a call with the same Once was faster
+		return s.before(ctx, e)
+	}
+	return made.enrolled(), nil
 }
 
 func (a Ask) also(ctx context.Context, made Enrolled) error {
@@ -156,7 +161,7 @@ func issueScope(authority, profile string) access.Scope {
 
 // asked makes the request of an ask. The CSR's signature is not checked yet.
 func (s *Service) asked(c access.Caller, a Ask) (Entry, *x509.CertificateRequest, error) {
-	if err := checkTexts("", a.Once); err != nil {
+	if err := errors.Join(checkTexts("", a.Once), lineage.CheckOwner(a.Owner)); err != nil {
 		return Entry{}, nil, err
 	}
 	if len(a.CSR) == 0 || len(a.CSR) > maxCSR {

@@ -1,6 +1,7 @@
 package enrollment_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -231,6 +232,71 @@ func account(id string) access.Caller {
 }
 
 // Killed at every seam once and asked again with the same key, one certificate comes out.
+// late finds no request by its Once the first time, as a call does that comes a moment
+// after another one.
+type late struct {
+	enrollment.Store
+	asked bool
+}
+
+func (l *late) RequestOnce(ctx context.Context, once string) (enrollment.Entry, error) {
+	if !l.asked {
+		l.asked = true
+		return enrollment.Entry{}, fault.New(fault.NotFound, "NotFound", "not there yet")
+	}
+	return l.Store.RequestOnce(ctx, once)
+}
+
+func TestOneOfTwoAsksAtOnceWithTheSameKeyButOtherCSRsIsRefused(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := New(t, db)
+		for _, p := range []string{"tls-server", ApprovedProfile} {
+			first, second := ask(t, "a.example"), ask(t, "b.example")
+			first.Profile, second.Profile, first.Once, second.Once = p, p, "key of "+p, "key of "+p
+			joined := 0
+			second.Also = func(context.Context, enrollment.Enrolled) error { joined++; return nil }
+			got, err := w.Requests.Enroll(t.Context(), w.Caller, first)
+			must(t, err)
+			w.Requests.Store = &late{Store: w.Store}
+
+			_, err = w.Requests.Enroll(t.Context(), w.Caller, second)
+
+			if !fault.HasCode(err, "OnceUsed") || p == ApprovedProfile && joined > 0 {
+				t.Errorf("%s: %v, and its transaction was joined %d times", p, err, joined)
+			}
+			w.Requests.Store = &late{Store: w.Store}
+			again, err := w.Requests.Enroll(t.Context(), w.Caller, first)
+			if err != nil || again.Request != got.Request || again.State != got.State {
+				t.Errorf("%s: the same ask again: %+v, %v", p, again, err)
+			}
+			w.Requests.Store = w.Store
+		}
+	})
+}
+
+func TestTextsThatNobodyCanReadAreRefused(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := New(t, db)
+		for _, edit := range []func(*enrollment.Ask){
+			func(a *enrollment.Ask) { a.Owner = "shop\x00" }, func(a *enrollment.Ask) { a.Owner = "pohs\u202e" },
+			func(a *enrollment.Ask) { a.Owner = "\xff" }, func(a *enrollment.Ask) { a.Once = "a\x00b" }, func(a *enrollment.Ask) { a.Once = "a\nb" },
+		} {
+			a := ask(t, "a.example")
+			edit(&a)
+			if _, err := w.Requests.Enroll(t.Context(), w.Caller, a); !fault.Is(err, fault.Invalid) {
+				t.Errorf("owner %q, key %q: %v", a.Owner, a.Once, err)
+			}
+		}
+		l := w.Adopt(t, w.NewProgram(t, "shop.example"))
+		if _, err := w.Requests.Create(t.Context(), w.Caller, enrollment.Draft{Lineage: l.ID, Comment: "a\x00b"}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("comment: %v", err)
+		}
+		if n := w.Issued(t); n != 0 {
+			t.Errorf("%d issued", n)
+		}
+	})
+}
+
 func TestKilledAnywhereADirectAskIssuesOnce(t *testing.T) {
 	for name, approval := range map[string]bool{"at once": false, "approved": true} {
 		var seams []string

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 	"uuid"
 
@@ -230,6 +232,9 @@ func underWay(err error) error {
 func checkTexts(comment, once string) error {
 	if len(comment) > maxComment || !utf8.ValidString(comment) || len(once) > maxOnce || !utf8.ValidString(once) {
 		return fault.New(fault.Invalid, "TextTooLong", "a comment has up to %d bytes, an idempotency key up to %d", maxComment, maxOnce)
+	}
+	if strings.ContainsFunc(comment, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) || strings.ContainsFunc(once, unicode.IsControl) {
+		return fault.New(fault.Invalid, "BadText", "a comment or an idempotency key has a control character; take it out")
 	}
 	return nil
 }

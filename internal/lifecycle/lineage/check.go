@@ -71,13 +71,22 @@ func (l Lineage) checkTexts() error {
 	switch {
 	case !plain(l.Name) || l.Name == "":
 		return fault.New(fault.Invalid, "InvalidName", "a lineage's name has 1 to %d printable characters", maxText)
-	case !plain(l.Owner):
-		return fault.New(fault.Invalid, "InvalidOwner", "an owner has up to %d printable characters", maxText)
+	}
+	if err := CheckOwner(l.Owner); err != nil {
+		return err
 	}
 	if err := object.CheckVaultName(l.Keep.Vault); err != nil {
 		return err
 	}
 	return object.CheckName(l.Keep.Name)
+}
+
+// CheckOwner refuses a text that names nobody whom people could read.
+func CheckOwner(owner string) error {
+	if !plain(owner) {
+		return fault.New(fault.Invalid, "InvalidOwner", "an owner has up to %d printable characters", maxText)
+	}
+	return nil
 }
 
 // KeySpec is the key that the lineage's certificates have.

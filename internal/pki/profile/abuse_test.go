@@ -66,6 +66,8 @@ func TestShapesThatGiveAPowerAreRefusedWhenTheyAreWritten(t *testing.T) {
 		`{"policies":["2.5.29.32.0"]}`, `{"policies":["1.2.3","1.2.3"]}`, `{"policies":["policy"]}`,
 		`{"noRevocation":true}`, `{"subject":{"CN":{"fixed":["a"]}}}`, `{"subject":{"C":{"fixed":["Germany"]}}}`, `{"subject":{"O":{"pattern":"("}}}`,
 		`{"subject":{"O":{"fixed":["A"],"pattern":"A"}}}`, `{"approval":true,"subject":{"O":{"pattern":"[A-Z]+"}}}`,
+		`{"subject":{"O":{"pattern":"[A-Z]+"}},"doors":{"scep":{"approval":true,"names":["*"]}}}`,
+		`{"extendedKeyUsage":["timeStamping"]}`, `{"extendedKeyUsage":["timeStamping","1.3.6.1.5.5.7.3.3"],"extendedKeyUsageCritical":true}`,
 		`{"names":{"commonName":"first","min":1,"max":10,"dns":true,"patterns":[")("]}}`, `{"names":{"commonName":"first","min":1,"max":10,"dns":true,"allowed":["*.*.a"]}}`,
 		`{"names":{"commonName":"first","min":1,"max":10,"dns":true,"fixed":{"dns":["under_score.example"]}}}`, `{"doors":{"scep":{"challenge":false,"renewByCertificate":false}}}`,
 	} {

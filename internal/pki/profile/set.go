@@ -136,7 +136,10 @@ func (p Profile) Valid() error {
 	if _, err := extendedKeyUsage(p.ExtendedKeyUsage); err != nil {
 		return err
 	}
-	if p.Approval && p.Subject.free() {
+	if p.gives("timeStamping") && (len(p.ExtendedKeyUsage) > 1 || !p.ExtendedKeyUsageCritical) {
+		return errors.New("extendedKeyUsage: timeStamping stands alone and is critical (RFC 3161 section 2.3)")
+	}
+	if (p.Approval || p.Doors.SCEP != nil && p.Doors.SCEP.Approval) && p.Subject.free() {
 		return errors.New("subject: who approves a request sees its common name and names; with approval every attribute is fixed")
 	}
 	if p.NoRevocation {

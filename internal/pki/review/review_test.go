@@ -47,6 +47,8 @@ type world struct {
 	pages *pages
 	asked []review.Work
 	next  int64
+
+	profile string // of what old makes
 }
 
 // pages reads certificates, and fails after as many pages as left.
@@ -66,7 +68,7 @@ func (p *pages) Certificates(ctx context.Context, f issuance.Filter, after issua
 
 func newWorld(t *testing.T, db *storage.DB, guard access.Guard) *world {
 	t.Helper()
-	w := &world{t: t, db: db, floor: pkitest.New(t, db, pkitest.Config{}), store: pkidb.New(db)}
+	w := &world{t: t, db: db, floor: pkitest.New(t, db, pkitest.Config{}), store: pkidb.New(db), profile: "tls-server"}
 	w.pages = &pages{w.store, 1000}
 	set, err := profile.BuiltIn()
 	if err != nil {
@@ -142,7 +144,7 @@ func (w *world) old(pub crypto.PublicKey, change func(*x509.Certificate)) string
 	}
 	sum := sha256.Sum256(der)
 	c := issuance.Certificate{
-		Authority: "issuing", Serial: issuance.FormatSerial(template.SerialNumber), Profile: "tls-server", Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
+		Authority: "issuing", Serial: issuance.FormatSerial(template.SerialNumber), Profile: w.profile, Subject: cert.Subject.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
 		TBS: cert.RawTBSCertificate, CreatedAt: w.floor.Clock(), State: issuance.Intended,
 	}
 	if err := w.store.Intend(w.t.Context(), c); err != nil {
@@ -297,6 +299,24 @@ func TestAnAuditThatWasStoppedGoesOn(t *testing.T) {
 	}
 	if purposes != 5 {
 		t.Errorf("%d findings of a missing purpose, want 5", purposes)
+	}
+}
+
+func TestAnAuditHoldsACertificateToTheStandardsOfItsProfile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), everybody{})
+	private := w.old(&maker.PublicKey, unchanged)
+	w.profile = "tls-server-public"
+	public := w.old(&maker.PublicKey, unchanged) // without a policy of the CA/B Forum
+	r := w.start()
+
+	if err := w.Handle(t.Context(), w.asked[0]); err != nil {
+		t.Fatal(err)
+	}
+
+	got := w.found(r.ID)
+	if !slices.Contains(got, public+" e_sub_cert_certificate_policies_missing") || slices.ContainsFunc(got, func(f string) bool { return strings.HasPrefix(f, private+" ") }) {
+		t.Errorf("found %v", got)
 	}
 }
 
