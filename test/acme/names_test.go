@@ -41,8 +41,11 @@ func startNames(t testing.TB) names {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- c.Wait() }()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = c.Wait() // killed, or it could not listen
+		}()
 		if n.ready(t.Context(), ended) {
 			t.Cleanup(func() {
 				_ = c.Process.Kill()
@@ -68,7 +71,7 @@ func free(t testing.TB) string {
 }
 
 // ready waits until it answers questions, or has ended.
-func (n names) ready(ctx context.Context, ended <-chan error) bool {
+func (n names) ready(ctx context.Context, ended <-chan struct{}) bool {
 	for range 200 {
 		select {
 		case <-ended:
