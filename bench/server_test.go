@@ -104,6 +104,11 @@ func serveProduct(data string) error {
 		return err
 	}
 	g.Ready = ready
+	if os.Getenv(role+"_RSA") != "" {
+		if err := signByRSA(ctx, a); err != nil {
+			return err
+		}
+	}
 	if err := json.NewEncoder(os.Stdout).Encode(g); err != nil {
 		return err
 	}
