@@ -23,7 +23,7 @@ func (a *App) feedInventory() {
 	a.events.Subscribe(event.Subscriber{
 		Name: "inventory.vaults", Types: []string{"Microsoft.KeyVault.CertificateNewVersionCreated"}, Handle: a.keptInVault,
 	})
-	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued, HandleMany: a.issuedTogether})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued, Within: a.issuedTogether})
 	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked", "Chatelaine.CertificateReleased"}, Handle: a.revoked})
 }
 

@@ -43,7 +43,7 @@ func TestEventsOfSharedCommitsArriveAndThoseOfUndoneChangesDoNot(t *testing.T) {
 				done <- struct{}{}
 				return nil
 			},
-			HandleMany: func(_ context.Context, list []event.Event) error {
+			Within: func(_ context.Context, list []event.Event) error {
 				for _, e := range list {
 					if e.Subject == "7" {
 						return errors.New("one of them is refused")

@@ -39,9 +39,11 @@ type Subscriber struct {
 	Types []string // prefixes of Event.Type; "" is every event
 	// Handle is tried again after an error, for three weeks. Event.ID tells a repetition.
 	Handle func(ctx context.Context, e Event) error
-	// HandleMany, when it is set, is told of events that were committed together. After an
-	// error each of them goes to Handle.
-	HandleMany func(ctx context.Context, list []Event) error
+	// Within, when it is set, is told of events in the transaction that they are committed
+	// with, so that what it does is there when the cause is acknowledged. It must be quick
+	// and do nothing outside of the database. When it fails, what it did is undone, and each
+	// event goes to Handle, later.
+	Within func(ctx context.Context, list []Event) error
 }
 
 func (s Subscriber) wants(e Event) bool {
@@ -120,7 +122,7 @@ func (l *Log) Emit(ctx context.Context, e Event) error {
 			if !s.wants(e) {
 				continue
 			}
-			if err := l.tell(ctx, s, e.ID); err != nil {
+			if err := l.tell(ctx, s, e); err != nil {
 				return fmt.Errorf("emit %s to %s: %w", e.Type, s.Name, err)
 			}
 		}

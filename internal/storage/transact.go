@@ -54,6 +54,7 @@ func (s *state) tell(committed bool) {
 // batch is one commit, which many changes share.
 type batch struct {
 	shared map[string]*shared
+	broken error // after which it must not be committed
 }
 
 // shared is a value that the changes of a commit share.
@@ -313,12 +314,19 @@ func (d *DB) attempt(changes []*change, apart bool) (err error) {
 	last := &state{tx: tx, batch: own}
 	ctx = context.WithValue(ctx, stateKey{}, last)
 	defer func() { last.tell(err == nil) }()
-	for name, x := range own.shared {
-		if err := x.close(ctx, x.value); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	for len(own.shared) > 0 { // to close one may open another, or the same anew
+		for name, x := range own.shared {
+			delete(own.shared, name)
+			if err := x.close(ctx, x.value); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			break
 		}
 	}
-	if len(items) > 0 && d.flush != nil {
+	if own.broken != nil {
+		return own.broken
+	}
+	if items = append(items, last.items...); len(items) > 0 && d.flush != nil {
 		if err := d.flush(ctx, items); err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
@@ -356,6 +364,35 @@ func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 		return savepoint(ctx, tx, "RELEASE SAVEPOINT change")
 	}
 	return nil
+}
+
+// Try runs fn in the transaction of ctx. When it fails, what it did is undone, and the
+// transaction goes on without it.
+func (d *DB) Try(ctx context.Context, fn func(ctx context.Context) error) error {
+	s := stateOf(ctx)
+	s.wrote = true
+	if err := savepoint(ctx, s.tx, "SAVEPOINT try"); err != nil {
+		s.batch.broken = err
+		return err
+	}
+	items, after, undo := len(s.items), len(s.after), len(s.undo)
+	err := d.guarded(ctx, fn)
+	if isUnknown(err) {
+		s.batch.broken = err
+		return err
+	}
+	if err != nil {
+		s.batch.broken = errors.Join(s.batch.broken, savepoint(ctx, s.tx, "ROLLBACK TO SAVEPOINT try"))
+		for _, fn := range slices.Backward(s.undo[undo:]) {
+			fn()
+		}
+		for _, fn := range s.after[after:] {
+			fn(false)
+		}
+		s.items, s.after, s.undo = s.items[:items], s.after[:after], s.undo[:undo]
+	}
+	s.batch.broken = errors.Join(s.batch.broken, savepoint(ctx, s.tx, "RELEASE SAVEPOINT try"))
+	return err
 }
 
 func savepoint(ctx context.Context, tx *sql.Tx, command string) error {

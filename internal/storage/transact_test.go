@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -209,4 +211,51 @@ func TestChangeThatFailsBeforeItWritesCostsItsNeighboursNothing(t *testing.T) {
 	if n := count(t, db); n != 50 {
 		t.Errorf("%d rows, want 50", n)
 	}
+}
+
+func TestWhatIsTriedIsUndoneAloneWhenItFails(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		var flushed []any
+		db.OnFlush(func(_ context.Context, items []any) error { flushed = append(flushed, items...); return nil })
+		fate := map[string]bool{}
+		do := func(ctx context.Context, name string, err error) error {
+			if e := db.Try(ctx, func(ctx context.Context) error {
+				db.Defer(ctx, name)
+				db.AfterCommit(ctx, func(ok bool) { fate[name] = ok })
+				if e := put(ctx, db, name); e != nil {
+					return e
+				}
+				if name == "a statement" {
+					return put(ctx, db, name) // which the engine refuses
+				}
+				return err
+			}); (e != nil) != (err != nil) {
+				t.Errorf("%s: %v", name, e)
+			}
+			return nil
+		}
+		refused := errors.New("refused")
+
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			if err := put(ctx, db, "outer"); err != nil {
+				return err
+			}
+			_, err := db.Shared(ctx, "test", func() (any, error) { return 0, nil }, func(ctx context.Context, _ any) error {
+				// At the end of a commit, what is shared may be opened once more.
+				_, err := db.Shared(ctx, "test", func() (any, error) { return 0, nil }, func(ctx context.Context, _ any) error { return do(ctx, "at the end", nil) })
+				return errors.Join(err, do(ctx, "a refusal at the end", refused))
+			})
+			return errors.Join(err, do(ctx, "kept", nil), do(ctx, "a refusal", refused), do(ctx, "a statement", refused))
+		})
+
+		if err != nil || count(t, db) != 3 {
+			t.Errorf("%v, %d rows, want 3", err, count(t, db))
+		}
+		if !slices.Equal(flushed, []any{"kept", "at the end"}) {
+			t.Errorf("flushed %v", flushed)
+		}
+		if want := map[string]bool{"kept": true, "at the end": true, "a refusal": false, "a statement": false, "a refusal at the end": false}; !maps.Equal(fate, want) {
+			t.Errorf("told %v", fate)
+		}
+	})
 }
