@@ -1,7 +1,12 @@
 package app
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"strings"
@@ -9,10 +14,13 @@ import (
 
 	"golang.org/x/crypto/ocsp"
 
+	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/config"
 	"chatelaine.dev/internal/event"
+	"chatelaine.dev/internal/lifecycle/enrollment"
 	"chatelaine.dev/internal/lifecycle/inventory"
 	"chatelaine.dev/internal/pki/issuance"
+	"chatelaine.dev/internal/storage/storagetest"
 )
 
 // A signer of answers is made with others' certificates in one commit as well as alone.
@@ -79,5 +87,44 @@ func TestSignersOfAnswersAreInNoInventory(t *testing.T) {
 	}
 	if len(page.Certificates) == 0 {
 		t.Error("the inventory has nothing")
+	}
+}
+
+func TestACertificateIsInTheInventoryWhenItIsHandedOut(t *testing.T) {
+	for name, address := range map[string]func(t *testing.T) string{"sqlite": func(*testing.T) string { return "" }, "postgresql": func(t *testing.T) string { return storagetest.Postgres(t) }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			c := config.Default()
+			c.Data, c.Listen, c.Status, c.Database = t.TempDir(), "127.0.0.1:0", "off", address(t)
+			a, err := Open(ctx, Config{Config: c, Log: slog.New(slog.DiscardHandler)}) // its jobs do not run
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"at.once.example.com"}}, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			made, err := a.Requests.Enroll(ctx, access.System("test"), enrollment.Ask{Door: "rest", Profile: "tls-server", CSR: csr, Owner: "shop"})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			sum := sha256.Sum256(made.Certificate)
+			x, err := a.Inventory.Get(ctx, feed, hex.EncodeToString(sum[:]))
+			if err != nil || x.Owner != "shop" || x.Trust != inventory.Private {
+				t.Errorf("%q, %s, %v", x.Owner, x.Trust, err)
+			}
+		})
 	}
 }
