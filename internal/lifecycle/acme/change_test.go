@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
 
+	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/acme"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/validation/challenge"
@@ -251,5 +253,80 @@ func TestValidationsAtOnceAreBounded(t *testing.T) {
 	v.end <- struct{}{}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// RFC 8659 section 3: who cannot look must not issue.
+func TestNamesWhoseCAARecordsCannotBeHadAreNotCertified(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t))
+	c := w.client("open").register()
+	o := c.prove(c.order("a.example.com", "b.example.com"), "dns-01")
+	w.silent["b.example.com"] = true
+
+	_, err := w.Finalize(t.Context(), c.request(), o.ID, csr(t, ecKey(t), "", "a.example.com", "b.example.com"))
+
+	wants(t, "the resolver is away", err, "caa")
+	if p := acme.ProblemOf(err); p.RetryAfter <= 0 || len(w.ca.asks) != 0 {
+		t.Errorf("try again in %s; %d certificates were asked for", p.RetryAfter, len(w.ca.asks))
+	}
+	delete(w.silent, "b.example.com")
+	if o, err = w.Finalize(t.Context(), c.request(), o.ID, csr(t, ecKey(t), "", "a.example.com", "b.example.com")); err != nil || o.Status != acme.Valid {
+		t.Errorf("when it is back: %+v, %v", o, err)
+	}
+}
+
+func TestAServerKnowsNoCertificatesOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t))
+	c := w.client("open").register()
+	key := ecKey(t)
+	o := c.prove(c.order("a.example.com"), "dns-01")
+	o, err := w.Finalize(t.Context(), c.request(), o.ID, csr(t, key, "", "a.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := w.client("web")
+	holder.key = key
+
+	wants(t, "revocation by its key at another server", w.Revoke(t.Context(), holder.request(), o.Certificate.DER, 1), "malformed")
+	server, err := w.Server("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.RenewalInfo(t.Context(), server, o.Certificate.RenewalID)
+	wants(t, "renewal information of another server", err, "malformed")
+	if len(w.ca.ended) != 0 {
+		t.Error("it is revoked")
+	}
+}
+
+func TestTheLimitOfOrdersRefillsOverAnHour(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), func(d *acme.Deps) { d.Limits.Orders = 2 })
+	c := w.client("open").register()
+	order := func() error {
+		_, err := w.NewOrder(t.Context(), c.request(), acme.OrderDraft{Identifiers: dns("a.example.com")})
+		return err
+	}
+	for _, x := range []struct {
+		after time.Duration
+		want  string
+	}{{0, ""}, {0, ""}, {0, "rateLimited"}, {25 * time.Minute, "rateLimited"}, {6 * time.Minute, ""}, {0, "rateLimited"}, {5 * time.Hour, ""}, {0, ""}, {0, "rateLimited"}} {
+		w.pass(x.after)
+		wants(t, x.after.String(), order(), x.want)
+	}
+}
+
+func TestWindowsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t))
+	for range 200 {
+		if _, err := w.CreateWindow(t.Context(), admin, acme.Window{End: w.clock().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.CreateWindow(t.Context(), admin, acme.Window{End: w.clock().Add(time.Hour)}); !fault.HasCode(err, "TooManyWindows") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -55,6 +56,7 @@ type world struct {
 	fails   map[string]error  // by identifier
 	asked   []caa.Question
 	forbids map[string]bool
+	silent  map[string]bool // names whose CAA records cannot be had
 }
 
 func profiles(t testing.TB) profile.Set {
@@ -79,7 +81,7 @@ func profiles(t testing.TB) profile.Set {
 
 func newWorld(t testing.TB, db *storage.DB, adjust ...func(*acme.Deps)) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 1000, time.UTC), fails: map[string]error{}, forbids: map[string]bool{}}
+	w := &world{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 1000, time.UTC), fails: map[string]error{}, forbids: map[string]bool{}, silent: map[string]bool{}}
 	w.ca = newAuthority(t, w.clock)
 	w.ca.transact = db.Transact
 	signer, err := audit.NewSigner("chatelaine/test/audit", make([]byte, 32))
@@ -129,6 +131,9 @@ func (w *world) Check(_ context.Context, q caa.Question) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked = append(w.asked, q)
+	if w.silent[q.Name] {
+		return errors.New("SERVFAIL")
+	}
 	if w.forbids[q.Name] {
 		return &caa.Refusal{Name: q.Name, Why: "no issuer is allowed"}
 	}

@@ -38,6 +38,8 @@ type rig struct {
 	codes   *passcode.Service
 	doors   profile.SCEPDoor
 	lists   scep.CRLs
+
+	refusals scep.Refusals
 }
 
 // Get implements scep.Profiles: the world's, with the doors of the rig.
@@ -51,7 +53,7 @@ func (r *rig) Get(name string) (profile.Profile, error) {
 }
 
 func open(w *World) *rig {
-	r := &rig{World: w, lists: w.Revocation, doors: profile.SCEPDoor{Challenge: true, RenewByCertificate: true, Names: []string{"*"}}}
+	r := &rig{World: w, lists: w.Revocation, refusals: access.NewRefusals(w.Trail, w.Time), doors: profile.SCEPDoor{Challenge: true, RenewByCertificate: true, Names: []string{"*"}}}
 	r.reopen()
 	return r
 }
@@ -64,7 +66,7 @@ func (r *rig) reopen() {
 	r.service = scep.New(scep.Deps{
 		Profiles: r, Road: w.Requests, Passcodes: r.codes, Issued: issued, Waiting: w.Store, CRLs: r.lists,
 		Registrars: scep.NewRegistrars(scep.RegistrarDeps{Store: w.Store, Issuer: w.Issuance, Issued: issued, Keystore: keystore.NewSoftware(), Now: w.Time}),
-		Refusals:   access.NewRefusals(w.Trail, w.Time), Now: w.Time,
+		Refusals:   r.refusals, Now: w.Time,
 	})
 }
 

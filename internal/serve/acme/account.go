@@ -13,7 +13,7 @@ type account struct {
 	Status   acme.Status    `json:"status"`
 	Contacts []string       `json:"contact,omitempty"`
 	Terms    bool           `json:"termsOfServiceAgreed,omitzero"`
-	Binding  jsontext.Value `json:"externalAccountBinding,omitempty"`
+	Binding  jsontext.Value `json:"externalAccountBinding,omitzero"`
 	Orders   string         `json:"orders"`
 }
 

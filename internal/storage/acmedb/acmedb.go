@@ -82,7 +82,10 @@ func readAccount(row storage.Scanner) (acme.Account, error) {
 	if err := json.Unmarshal([]byte(entry), &a); err != nil {
 		return a.Account, fmt.Errorf("an ACME account: %w", err)
 	}
-	a.JWK, a.Binding = []byte(a.Key), []byte(a.Bound)
+	a.JWK = []byte(a.Key)
+	if a.Bound != "" {
+		a.Binding = []byte(a.Bound)
+	}
 	return a.Account, nil
 }
 

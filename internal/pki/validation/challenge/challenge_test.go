@@ -66,6 +66,7 @@ func TestHTTPChallengeTakesTheRightAnswerAlone(t *testing.T) {
 	}{
 		{"right", text(authorization), ""},
 		{"with white space at its end", text(authorization + " \r\n\n"), ""},
+		{"with white space without end", text(authorization + strings.Repeat("\n", 1024)), challenge.Unauthorized},
 		{"with white space before", text(" " + authorization), challenge.Unauthorized},
 		{"empty", text(""), challenge.Unauthorized},
 		{"the token alone", text(token), challenge.Unauthorized},
@@ -173,6 +174,30 @@ func TestRedirectsAreFollowedToWebServersAlone(t *testing.T) {
 			t.Errorf("%s: %d requests", c.to, len(asked))
 		}
 		s.Close()
+	}
+}
+
+// The token in the path says whose challenge it is.
+func TestARedirectDoesNotTellWhereItCameFrom(t *testing.T) {
+	t.Parallel()
+	var referers []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		referers = append(referers, r.Referer())
+		if r.URL.Path != "/there" {
+			http.Redirect(w, r, "http://other.example.com/there", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, authorization)
+	}))
+	defer s.Close()
+	v := challenge.New(challenge.Config{Dial: to(t, s.Listener.Addr().String(), nil)})
+
+	if err := v.Validate(t.Context(), proof("http-01", "www.example.com")); err != nil {
+		t.Fatal(err)
+	}
+
+	if len(referers) != 2 || referers[1] != "" {
+		t.Errorf("referers %q", referers)
 	}
 }
 
