@@ -68,6 +68,26 @@ func TestARevokedAuthorityCertifiesNoOtherAndNoneCertifiesIt(t *testing.T) {
 	mustFail(t, err, "AuthorityEnded")
 }
 
+func TestACompromisedKeyIsNeverCertifiedAgain(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		w := newWorld(t, db)
+		for reason, code := range map[string]string{"superseded": "", "certificateHold": "", "keyCompromise": "KeyCompromised"} {
+			r := request(t, "a.example.com")
+			made := w.issue(r)
+			w.revoke(made.Certificate, reason)
+
+			r.Profile, r.Names = "tls-mutual", profile.Names{DNS: []string{"b.example.com"}}
+			_, err := w.issuance.Issue(t.Context(), somebody, r)
+
+			if code != "" {
+				mustFail(t, err, code)
+			} else if err != nil {
+				t.Errorf("%s: %v", reason, err)
+			}
+		}
+	})
+}
+
 func TestAnAuthorityIssuesNothingBeforeItBegins(t *testing.T) {
 	w := newWorld(t, storagetest.SQLite(t))
 	w.pass(-2 * time.Hour) // a clock that was set back

@@ -89,7 +89,7 @@ func ProblemOf(err error) *Problem {
 // invalidType is the type of what the road to the certificate refuses.
 func invalidType(code string) string {
 	switch code {
-	case "BadCSR", "KeyNotAllowed", "WeakKey", "TooFewNames":
+	case "BadCSR", "KeyNotAllowed", "WeakKey", "KeyCompromised", "TooFewNames":
 		return "badCSR"
 	case "BadName", "NameNotAllowed", "TooManyNames":
 		return "rejectedIdentifier"

@@ -115,8 +115,10 @@ func TestAProfileIsMadeChangedAndDeletedAndEveryNodeSeesIt(t *testing.T) {
 		if err != nil || changed.Revision != 2 {
 			t.Fatalf("%+v %v", changed, err)
 		}
-		if _, err := here.Update(ctx, somebody, "shop", 1, text(t, p)); !fault.HasCode(err, "ProfileChanged") {
-			t.Errorf("an update of an older revision: %v", err)
+		for name, n := range map[string]node{"one that has not seen the change": here, "one that has": there} {
+			if _, err := n.Update(ctx, somebody, "shop", 1, text(t, p)); !fault.HasCode(err, "ProfileChanged") {
+				t.Errorf("an update of an older revision at %s: %v", name, err)
+			}
 		}
 		if err := here.Reload(ctx); err != nil {
 			t.Fatal(err)

@@ -76,6 +76,9 @@ type Store interface {
 	// CertificateByRequest returns the one certificate that was issued for a request,
 	// revoked or not, or fault.NotFound.
 	CertificateByRequest(ctx context.Context, request string) (Certificate, error)
+	// Compromised reports whether a certificate of this key, by whichever authority, was
+	// revoked with the reason keyCompromise.
+	Compromised(ctx context.Context, keySHA256 string) (bool, error)
 	// Certificates returns up to limit certificates that pass the filter, newest first
 	// and by serial within a microsecond, after the place that the cursor marks.
 	Certificates(ctx context.Context, f Filter, after Cursor, limit int) ([]Certificate, error)

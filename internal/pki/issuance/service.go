@@ -196,6 +196,9 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 			return Order{}, fault.Wrap(err, fault.Invalid, "BadCSR", "the CSR is not signed by its own key")
 		}
 	}
+	if err := s.uncompromised(ctx, r.PublicKey); err != nil {
+		return Order{}, err
+	}
 	if err := s.approved(ctx, p, r, plan); err != nil {
 		return Order{}, err
 	}
@@ -210,6 +213,19 @@ func (s *Service) order(ctx context.Context, p profile.Profile, r Request, csr *
 		}
 	}
 	return o, err
+}
+
+// uncompromised refuses a key that somebody else is known to have (Baseline Requirements,
+// section 6.1.1.3).
+func (s *Service) uncompromised(ctx context.Context, pub crypto.PublicKey) error {
+	key, err := keyHash(pub)
+	if err != nil {
+		return err
+	}
+	if known, err := s.d.Store.Compromised(ctx, key); err != nil || !known {
+		return err
+	}
+	return fault.New(fault.Invalid, "KeyCompromised", "a certificate of this key was revoked because the key was compromised; make a new key")
 }
 
 // approved refuses what nobody agreed to, when the profile wants it agreed to.

@@ -29,6 +29,7 @@ import (
 	"chatelaine.dev/internal/pki/pkitest"
 	"chatelaine.dev/internal/pki/profile"
 	"chatelaine.dev/internal/pki/review"
+	"chatelaine.dev/internal/pki/revocation"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/eventdb"
 	"chatelaine.dev/internal/storage/pkidb"
@@ -302,12 +303,15 @@ func TestAnAuditThatWasStoppedGoesOn(t *testing.T) {
 	}
 }
 
-func TestAnAuditHoldsACertificateToTheStandardsOfItsProfile(t *testing.T) {
+func TestAnAuditHoldsEvenRevokedCertificatesToTheStandardsOfTheirProfile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storagetest.SQLite(t), everybody{})
 	private := w.old(&maker.PublicKey, unchanged)
 	w.profile = "tls-server-public"
 	public := w.old(&maker.PublicKey, unchanged) // without a policy of the CA/B Forum
+	if _, _, err := w.store.Revoke(t.Context(), revocation.Revocation{Authority: "issuing", Serial: public, Reason: "superseded", At: w.floor.Clock()}); err != nil {
+		t.Fatal(err)
+	}
 	r := w.start()
 
 	if err := w.Handle(t.Context(), w.asked[0]); err != nil {

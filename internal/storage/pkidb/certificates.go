@@ -89,6 +89,14 @@ func (s *Store) CertificateByRequest(ctx context.Context, request string) (issua
 	return c, absent(err, "UnknownCertificate", "no certificate was issued for request %.128q", request)
 }
 
+// Compromised implements issuance.Store. The reason is not a parameter, so that the query
+// finds the index of those few rows.
+func (s *Store) Compromised(ctx context.Context, keySHA256 string) (bool, error) {
+	var found bool
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pki_certificates WHERE key_sha256 = $1 AND reason = 'keyCompromise')`, keySHA256).Scan(&found)
+	return found, storage.Translate(err)
+}
+
 // Certificates implements issuance.Store.
 func (s *Store) Certificates(ctx context.Context, f issuance.Filter, after issuance.Cursor, limit int) ([]issuance.Certificate, error) {
 	var where []string
