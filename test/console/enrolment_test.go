@@ -6,11 +6,15 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"software.sslmate.com/src/go-pkcs12"
 
 	"chatelaine.dev/internal/app/apptest"
 	"chatelaine.dev/internal/serve/console/consoletest"
@@ -28,6 +32,20 @@ func (p *person) enters() {
 	p.Visit(link)
 	p.look()
 	p.follows("Continue")
+}
+
+// arrived waits for a file that the browser saves: it has its name when it is whole.
+func arrived(t *testing.T, path string) []byte {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-tick.C {
+		if file, err := os.ReadFile(path); err == nil {
+			return file
+		}
+	}
+	t.Fatalf("%s was not saved", path)
+	return nil
 }
 
 // Somebody lets a machine in, has a certificate made for a CSR, and gives the issuing
@@ -67,7 +85,18 @@ func TestPersonLetsMachinesInAndFetchesACertificate(t *testing.T) {
 	p.follows("Ask for the certificate")
 	p.reads("The certificate of "+shop, "issuing")
 
+	// A file is saved, and the page stays and can be used again.
 	p.goes("/enrolment/profiles/tls-server/key")
+	p.writes("names", shop)
+	p.writes("password", "correct horse battery staple")
+	saved := t.TempDir()
+	p.Downloads(saved)
+	p.Do(chromedp.Click(chromedp.CSS("main form button.primary")))
+	file := arrived(t, filepath.Join(saved, shop+".pfx"))
+	p.Wait(`!document.querySelector('main form button.primary').disabled`)
+	if _, leaf, _, err := pkcs12.DecodeChain(file, "correct horse battery staple"); err != nil || leaf.DNSNames[0] != shop {
+		t.Errorf("%d bytes, %v", len(file), err)
+	}
 	p.goes("/authorities")
 	p.reads("Roll over")
 	p.goes("/authorities/issuing/succeed")

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +42,20 @@ func text(a answer) string { return consoletest.Text(a.doc.All("main")[0]) }
 func TestAProfileShowsItsDoorsWithAddressesThatAnswer(t *testing.T) {
 	p := apptest.Start(t)
 	admin := administrator(t, p)
-	said := text(admin.reads("/profiles/tls-server", "Doors", "ACME", "EST", "certbot certonly --server", "New key", `"name": "tls-server", "title"`, "New one-time password"))
-
-	for _, address := range []string{p.URL + "/acme/tls-server/directory", p.URL + "/.well-known/est/tls-server", p.ESTURL() + "/.well-known/est/tls-server", p.StatusURL() + "/scep/tls-server", p.URL + "/scep/tls-server"} {
-		if !strings.Contains(said, address) {
-			t.Errorf("the page does not say %s", address)
+	shown := admin.reads("/profiles/tls-server", "Doors", "ACME", "EST", "certbot certonly --server", "New key", "New one-time password", `"name": "tls-server", "title"`)
+	said := map[string][]string{}
+	for _, x := range shown.doc.All("pre") {
+		label := consoletest.Attr(x, "aria-label")
+		said[label] = append(said[label], consoletest.Text(x))
+	}
+	for label, want := range map[string][]string{
+		"Directory":                         {p.URL + "/acme/tls-server/directory"},
+		"Address":                           {p.URL + "/.well-known/est/tls-server", p.StatusURL() + "/scep/tls-server"},
+		"Address with a client certificate": {p.ESTURL() + "/.well-known/est/tls-server"},
+		"Address with TLS":                  {p.URL + "/scep/tls-server"},
+	} {
+		if !slices.Equal(said[label], want) {
+			t.Errorf("%s: %q, want %q", label, said[label], want)
 		}
 	}
 	if a := admin.do(http.MethodGet, "/acme/tls-server/directory", nil); a.StatusCode != http.StatusOK || !strings.Contains(a.body, "newOrder") {
@@ -171,6 +181,14 @@ func TestACSRThatNeedsAnApprovalWaitsForIt(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].ID != request {
 		t.Errorf("%+v, %v", list, err)
 	}
+	approver := colleague(t, p, "Bea", "Approver")
+	approver.reads("/requests?state=pending", "Release team")
+	approver.sent(approver.post("/requests/" + request + "/approve"))
+	if r := ended(t, p, request); r.State != enrollment.Completed {
+		t.Fatalf("%s: %s", r.State, r.Problem)
+	}
+	admin.reads("/requests/"+request, "Take the certificate")
+	admin.reads("/requests/"+request+"/certificate", "Release team", "BEGIN CERTIFICATE")
 }
 
 func TestAKeyIsMadeAndSavedAsAFile(t *testing.T) {

@@ -143,6 +143,9 @@ func (c *Console) road(v *visit, r enrollment.Request) (page.Request, error) {
 	if r.Result.SHA256 != "" {
 		p.Outcome = view.Link{Text: "Show the new certificate", Href: certificatePath(r.Result.SHA256)}
 	}
+	if r.Kind == enrollment.Direct && r.State == enrollment.Completed && c.Doors != nil { // whoever asked has not got it yet
+		p.Outcome = view.Link{Text: "Take the certificate", Href: requestPath(r.ID) + "/certificate"}
+	}
 	p.Steps = append(p.Steps, page.Step{State: view.Chip{Tone: view.OK, Word: "done"}, Name: "Asked, and allowed by policy", At: r.Created, When: view.Moment(v.now, r.Created)})
 	if r.NeedsApproval {
 		p.Steps = append(p.Steps, v.approvalStep(r))

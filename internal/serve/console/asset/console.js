@@ -22,7 +22,10 @@
   // A form that was sent is not sent twice by an impatient hand.
   document.addEventListener('submit', (e) => {
     if (e.defaultPrevented || e.target.method !== 'post') return;
-    for (const b of e.target.querySelectorAll('button')) setTimeout(() => { b.disabled = true; }, 0);
+    for (const b of e.target.querySelectorAll('button')) {
+      setTimeout(() => { b.disabled = true; }, 0);
+      if (e.target.matches('[data-saves]')) setTimeout(() => { b.disabled = false; }, 2000); // the page stays
+    }
   });
   window.addEventListener('pageshow', (e) => {
     if (e.persisted) for (const b of document.querySelectorAll('form button')) b.disabled = false;

@@ -133,7 +133,7 @@ func (a *Area) keyForm(v Visit) (page.Form, profile.Profile, error) {
 		first = keys[0].Value
 	}
 	f := page.Form{
-		Crumbs: a.crumbs(x.Name), Title: "A certificate with a new key", Action: formPath(x.Name, "key"), Submit: "Make and save the file", Cancel: home,
+		Crumbs: a.crumbs(x.Name), Title: "A certificate with a new key", Action: formPath(x.Name, "key"), Submit: "Make and save the file", Cancel: home, Saves: true,
 		Lead:    "The key is made here, is in the file that your browser saves, and is kept nowhere else. Where you can, make the key on the machine that uses it and send a CSR.",
 		Preview: about(x),
 		Fields: []page.Field{
@@ -236,7 +236,7 @@ func (a *Area) collect(v Visit) error {
 		Props: []page.Prop{
 			{Name: "Subject", Text: view.Or(view.Clean(leaf.Subject.String()), "empty")}, {Name: "Names", List: view.CleanAll(namesIn(leaf), 20)},
 			{Name: "Issued by", Text: made.Authority}, {Name: "Serial", Text: issuance.FormatSerial(leaf.SerialNumber), Mono: true},
-			{Name: "Valid until", Text: view.Minute(leaf.NotAfter)}, {Name: "SHA-256", Text: hex.EncodeToString(sum[:]), Mono: true},
+			{Name: "Valid until", Text: view.Minute(leaf.NotAfter)}, {Name: "SHA-256", Link: view.Link{Text: hex.EncodeToString(sum[:]), Href: "/certificates/" + hex.EncodeToString(sum[:])}, Mono: true},
 		},
 	}
 	return v.Show(p.Title, home, p.Show)
