@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxStatements = 512     // kept by one connection; the product and its job queue have fewer
+	maxStatements = 512     // kept by one connection, which then begins anew; the product and its job queue have fewer
 	maxText       = 8 << 10 // bytes of a statement that is kept; migrations are longer
 )
 
@@ -137,9 +137,15 @@ func (k *kept) take(ctx context.Context, query string) (statement, error) {
 }
 
 func (k *kept) give(query string, st statement) {
-	if _, double := k.free[query]; double || k.free == nil || len(k.free) >= maxStatements || len(query) > maxText {
+	if _, double := k.free[query]; double || k.free == nil || len(query) > maxText {
 		_ = st.Close()
 		return
+	}
+	if len(k.free) >= maxStatements { // by queries whose text depends on what was asked
+		for _, other := range k.free {
+			_ = other.Close()
+		}
+		clear(k.free)
 	}
 	k.free[query] = st
 }

@@ -1,6 +1,6 @@
 // Package storage is the database engine under every domain's Store: SQLite or
-// PostgreSQL, one SQL text for both, and one writer that runs the waiting changes as
-// savepoints of one commit, so that many durable writes share one sync of the log.
+// PostgreSQL, one SQL text for both, and one writer that runs the waiting changes in one
+// transaction, so that many durable writes share one sync of the log.
 package storage
 
 import (
