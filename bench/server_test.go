@@ -59,6 +59,8 @@ func TestMain(m *testing.M) {
 		err = serveFloor()
 	case "bare":
 		err = serveBare()
+	case "fill":
+		err = serveFill(os.Getenv(role+"_DATA"), os.Getenv(role+"_CERTIFICATES"))
 	case "acme":
 		err = serveACME(os.Getenv(role + "_DATA"))
 	default:
@@ -76,6 +78,7 @@ type greeting struct {
 	Token   string
 	Wrapped string // base64url, for the product's RSA key
 	Ready   time.Duration
+	Link    string // one sign-in to the console
 }
 
 func serveProduct(data string) error {
@@ -103,7 +106,7 @@ func serveProduct(data string) error {
 	if err != nil {
 		return err
 	}
-	g.Ready = ready
+	g.Ready, g.Link = ready, linkOf(ctx, a)
 	if os.Getenv(role+"_RSA") != "" {
 		if err := signByRSA(ctx, a); err != nil {
 			return err
@@ -184,7 +187,7 @@ func furnish(ctx context.Context, a *app.App) (g greeting, err error) {
 	if err != nil {
 		return g, err
 	}
-	for _, role := range []string{"Key Vault Administrator", "Operator"} {
+	for _, role := range []string{"Key Vault Administrator", "Administrator"} {
 		if _, err := a.Directory.Assign(ctx, apptest.System, who.ID, role, "/"); err != nil {
 			return g, err
 		}
