@@ -96,7 +96,9 @@ type Deps struct {
 	Profiles     profile.Source
 	Linter       Linter
 	// Enqueue asks for Work, in the transaction of ctx.
-	Enqueue  func(ctx context.Context, w Work) error
+	Enqueue func(ctx context.Context, w Work) error
+	// Chunk is how many RSA keys are compared at a time; 0 means 8,192.
+	Chunk    int
 	Transact audit.Transact
 	Audit    audit.Recorder
 	Events   event.Emitter
@@ -109,7 +111,12 @@ type Deps struct {
 type Service struct{ Deps }
 
 // New makes the service.
-func New(d Deps) *Service { return &Service{d} }
+func New(d Deps) *Service {
+	if d.Chunk == 0 {
+		d.Chunk = chunk
+	}
+	return &Service{d}
+}
 
 const (
 	keepReviews = 50

@@ -257,6 +257,37 @@ func TestAnAuditFindsWhatBreaksTodaysRulesAndNothingElse(t *testing.T) {
 	})
 }
 
+// However many keys there are, few of them are in memory: each few are compared with all
+// others. The same key in two certificates is no finding.
+func TestASharedPrimeIsFoundBetweenKeysThatAreFarApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.SQLite(t), everybody{})
+	w.Chunk = 2
+	common, twice := prime(t), new(big.Int).Mul(prime(t), prime(t))
+	rsaKey := func(n *big.Int) string { return w.old(&rsa.PublicKey{N: n, E: 65537}, unchanged) }
+	first := rsaKey(new(big.Int).Mul(common, prime(t)))
+	for range 3 {
+		rsaKey(twice)
+		w.old(&maker.PublicKey, unchanged)
+	}
+	last := rsaKey(new(big.Int).Mul(common, prime(t)))
+	r := w.start()
+	w.floor.Set(w.floor.Clock().Add(time.Second))
+	late := rsaKey(new(big.Int).Mul(common, prime(t))) // is for the next audit
+
+	if err := w.Handle(t.Context(), w.asked[0]); err != nil {
+		t.Fatal(err)
+	}
+
+	got := w.found(r.ID)
+	slices.Sort(got)
+	want := []string{first + " weak_shared-prime", last + " weak_shared-prime"}
+	slices.Sort(want)
+	if !slices.Equal(got, want) || w.get(r.ID).Found != 2 {
+		t.Errorf("found %q, want %q and nothing of %s", got, want, late)
+	}
+}
+
 // The process stops in the middle: the next try goes on, counts nothing twice and leaves
 // nothing out. What is issued meanwhile is for the next audit.
 func TestAnAuditThatWasStoppedGoesOn(t *testing.T) {

@@ -2,11 +2,9 @@ package review
 
 import (
 	"context"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"strconv"
 	"time"
 	"uuid"
@@ -167,74 +165,6 @@ func (s *Service) look(r Review, c issuance.Certificate) []Finding {
 		}
 	}
 	return found
-}
-
-// chunk is how many moduli are compared at a time. The memory is some hundred bytes for
-// each, times the depth of a tree over them.
-const chunk = 8192
-
-// shared looks for RSA keys that have a prime in common, over all that was issued: each
-// chunk in itself, and with every chunk before it. A million keys are 122 chunks and 7,400
-// comparisons of seconds each, which is why no single request waits for this.
-func (s *Service) shared(ctx context.Context, r Review) (Review, error) {
-	var chunks [][]*big.Int
-	var owners [][]issuance.Certificate
-	var moduli []*big.Int
-	var certs []issuance.Certificate
-	flush := func() {
-		if len(moduli) > 0 {
-			chunks, owners = append(chunks, moduli), append(owners, certs)
-			moduli, certs = nil, nil
-		}
-	}
-	for place := (issuance.Cursor{}); ; {
-		list, err := s.Certificates.Certificates(ctx, issuance.Filter{}, place, 1000)
-		if err != nil {
-			return r, err
-		}
-		for _, c := range list {
-			place = issuance.Cursor{CreatedAt: c.CreatedAt, Serial: c.Serial}
-			cert, err := x509.ParseCertificate(c.DER)
-			if err != nil {
-				continue
-			}
-			if k, ok := cert.PublicKey.(*rsa.PublicKey); ok {
-				c.DER, c.TBS = nil, nil
-				moduli, certs = append(moduli, k.N), append(certs, c)
-			}
-			if len(moduli) == chunk {
-				flush()
-			}
-		}
-		if len(list) < 1000 {
-			break
-		}
-	}
-	flush()
-	var found []Finding
-	for i := range chunks {
-		bad := weak.Shared(chunks[i])
-		for j := range chunks {
-			if i == j {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return r, err
-			}
-			for at, shares := range weak.Across(chunks[i], chunks[j]) {
-				bad[at] = bad[at] || shares
-			}
-		}
-		for at, shares := range bad {
-			if c := owners[i][at]; shares {
-				found = append(found, Finding{
-					Review: r.ID, Serial: c.Serial, Rule: "weak_" + weak.SharedPrime, Authority: c.Authority, Profile: c.Profile, Subject: c.Subject,
-					Detail: "the RSA key has a prime in common with another, so anyone can find both private keys; revoke it and make a new key with another program",
-				})
-			}
-		}
-	}
-	return s.save(ctx, r, found)
 }
 
 // Fail gives an audit up whose work failed too often.

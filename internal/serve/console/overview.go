@@ -17,11 +17,12 @@ import (
 
 // The questions of the first screen, in the query language of the inventory. Each number
 // that they give leads to the list that the same words give. What one of our authorities
-// remembers to have issued is in use only where somebody sees it. What is alive is almost
-// the same and is asked for where it is asked for often: it needs no look at the places.
+// has issued is in use only where somebody sees it: the inventory has no place for it until
+// then. What is alive is almost the same and is asked for where it is asked for often: it
+// needs no look at the places.
 const (
 	alive    = "not ca and lastseen > -8d"
-	inUse    = `state = present and (source = network or not source ~ "authority/")`
+	inUse    = "state = present"
 	ending   = "(status = expiring or status = expired)"
 	helpless = ending + " and stage != managed and " + inUse // somebody must act
 	itself   = ending + " and stage = managed and " + inUse  // Chatelaine will

@@ -57,7 +57,7 @@ func (b *builder) compare(c filter.Cmp) (string, error) {
 	case filter.Issuer:
 		return b.text("c.issuer_key", c), nil
 	case filter.Owner:
-		return b.text("c.owner_key", c), nil
+		return b.filled("c.owner_key", "c.owner_key", c), nil
 	case filter.Serial:
 		return b.text("c.serial", c), nil
 	case filter.SHA256:
@@ -65,7 +65,7 @@ func (b *builder) compare(c filter.Cmp) (string, error) {
 	case filter.SPKI:
 		return b.text("c.spki", c), nil
 	case filter.Lineage:
-		return b.text("lower(c.lineage)", c), nil
+		return b.filled("lower(c.lineage)", "c.lineage", c), nil
 	case filter.Key:
 		return b.text("lower(c.key_algorithm)", c), nil
 	case filter.Curve:
@@ -143,6 +143,14 @@ func (b *builder) text(column string, c filter.Cmp) string {
 		return column + " LIKE " + b.arg("%"+likeEscaper.Replace(c.Text)+"%") + ` ESCAPE '\'`
 	}
 	return column + " = " + b.arg(c.Text)
+}
+
+// filled is text, in the words of the index of those certificates that have any.
+func (b *builder) filled(folded, column string, c filter.Cmp) string {
+	if c.Text == "" {
+		return b.text(folded, c)
+	}
+	return column + " <> '' AND " + b.text(folded, c)
 }
 
 func (b *builder) number(column string, c filter.Cmp) string {

@@ -154,7 +154,7 @@ func (s *Store) AddChange(ctx context.Context, c inventory.Change) error {
 // Unchecked returns current installations of a source at which nobody looked since a time.
 func (s *Store) Unchecked(ctx context.Context, source string, since time.Time, limit int) ([]inventory.Installation, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+installationColumns+` FROM inventory_installations
-		WHERE source = $1 AND checked < $2 AND latest AND state <> 'missing' ORDER BY place LIMIT $3`, source, storage.Micros(since), limit)
+		WHERE source = $1 AND checked < $2 AND latest AND state <> 'missing' ORDER BY checked LIMIT $3`, source, storage.Micros(since), limit)
 	return storage.Collect(rows, err, scanInstallation)
 }
 

@@ -28,6 +28,8 @@ func selected(sel revocation.Selection, now time.Time) (where string, args []any
 	conditions = append(conditions, "(c.revocation = 0 OR c.reason = '"+revocation.Hold+"')")
 	if sel.Authority != "" {
 		and("c.authority = ?", sel.Authority)
+	} else if sel.Profile != "" { // so that the index of authority and profile is of use
+		conditions = append(conditions, "c.authority IN (SELECT a.id FROM pki_authorities a)")
 	}
 	if sel.Profile != "" {
 		and("c.profile = ?", sel.Profile)
@@ -42,10 +44,10 @@ func selected(sel revocation.Selection, now time.Time) (where string, args []any
 		and("c.created_at < ?", storage.Micros(sel.IssuedBefore))
 	}
 	if sel.Owner != "" {
-		and("c.sha256 IN (SELECT i.sha256 FROM inventory_certificates i WHERE i.owner_key = ?)", strings.ToLower(sel.Owner))
+		and("c.sha256 IN (SELECT i.sha256 FROM inventory_certificates i WHERE i.owner_key <> '' AND i.owner_key = ?)", strings.ToLower(sel.Owner))
 	}
 	if sel.Lineage != "" {
-		and("c.sha256 IN (SELECT i.sha256 FROM inventory_certificates i WHERE i.lineage = ?)", sel.Lineage)
+		and("c.sha256 IN (SELECT i.sha256 FROM inventory_certificates i WHERE i.lineage <> '' AND i.lineage = ?)", sel.Lineage)
 	}
 	return strings.Join(conditions, " AND "), args
 }
