@@ -229,8 +229,13 @@ func (a *App) catchUp(ctx context.Context) {
 	}
 }
 
+// close stops the jobs, for which ctx gives the time, and then writes what is to be
+// written at the end: a job that had to be interrupted has used that time up.
 func (k *core) close(ctx context.Context, a *App) error {
-	return errors.Join(k.jobs.Stop(ctx), k.refusals.Flush(ctx), a.checkpoint(ctx, k.trail), k.db.Close())
+	stopped := k.jobs.Stop(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	return errors.Join(stopped, k.refusals.Flush(ctx), a.checkpoint(ctx, k.trail), k.db.Close())
 }
 
 // auditReader lets those read the trail who may, and verifies it against the checkpoint

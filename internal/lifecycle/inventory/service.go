@@ -40,10 +40,13 @@ type Deps struct {
 }
 
 // Service is the inventory.
-type Service struct{ Deps }
+type Service struct {
+	Deps
+	counts counts
+}
 
 // New makes the service.
-func New(d Deps) *Service { return &Service{d} }
+func New(d Deps) *Service { return &Service{Deps: d} }
 
 const (
 	defaultLimit = 50

@@ -40,6 +40,9 @@ const (
 	Info     Severity = "info"
 )
 
+// Severities are all of them, the worst first.
+func Severities() []Severity { return []Severity{Critical, High, Medium, Low, Info} }
+
 // Finding is one rule that a certificate fails, at one place if Place is not empty.
 type Finding struct {
 	Rule     string    `json:"rule"` // such as weak-key
@@ -49,6 +52,13 @@ type Finding struct {
 	Since    time.Time `json:"since"`            // when it began to be true
 	Place    string    `json:"place,omitempty"`  // id of the installation
 	Source   string    `json:"source,omitempty"` // document that demands it
+}
+
+// Failing is a rule that certificates fail.
+type Failing struct {
+	Rule         string   `json:"rule"`
+	Severity     Severity `json:"severity"` // of the worst of them
+	Certificates int64    `json:"certificates"`
 }
 
 // Verdict is what a Judge says about a certificate.
@@ -211,6 +221,8 @@ type Reader interface {
 	Entry(ctx context.Context, sha256 string) (Entry, error)
 	List(ctx context.Context, q Query) ([]Summary, error)
 	Count(ctx context.Context, f filter.Node) (int64, error)
+	// Failing tells of each rule that certificates fail how many do, and how bad it is.
+	Failing(ctx context.Context) ([]Failing, error)
 	// Installations of a certificate, current ones first, then by last sighting.
 	Installations(ctx context.Context, sha256 string, limit int) ([]Installation, error)
 	// Findings of a certificate, in the order in which the Judge gave them.

@@ -42,13 +42,13 @@ func (v *visit) listCertificates(p *page.Certificates, o inventory.ListOptions) 
 	if err != nil {
 		return err
 	}
-	matching, err := v.c.Inventory.Count(v.ctx(), v.caller, o.Filter)
+	matching, err := v.c.Inventory.Estimate(v.ctx(), v.caller, o.Filter)
 	if err != nil {
 		return err
 	}
 	all := matching
 	if o.Filter != "" {
-		if all, err = v.c.Inventory.Count(v.ctx(), v.caller, ""); err != nil {
+		if all, err = v.c.Inventory.Estimate(v.ctx(), v.caller, ""); err != nil {
 			return err
 		}
 	}

@@ -279,6 +279,8 @@ type Sessions interface {
 type Inventory interface {
 	List(ctx context.Context, c access.Caller, o inventory.ListOptions) (inventory.Page, error)
 	Count(ctx context.Context, c access.Caller, filter string) (int64, error)
+	Estimate(ctx context.Context, c access.Caller, filter string) (int64, error)
+	Failing(ctx context.Context, c access.Caller) ([]inventory.Failing, error)
 	Get(ctx context.Context, c access.Caller, sha256 string) (inventory.Detail, error)
 	Endpoints(ctx context.Context, c access.Caller, q inventory.EndpointQuery) ([]inventory.Installation, error)
 }

@@ -35,7 +35,7 @@ const (
 
 // overview is the first screen: what breaks next.
 func (c *Console) overview(v *visit) error {
-	all, err := v.count("")
+	all, err := c.Inventory.Estimate(v.ctx(), v.caller, "")
 	if err != nil {
 		return err
 	}
@@ -322,52 +322,23 @@ func ruleTitle(rule string) string {
 func (v *visit) findings(p *page.Overview) error {
 	type counted struct {
 		page.Finding
-		severity, n int
+		severity int
+		n        int64
+	}
+	failing, err := v.c.Inventory.Failing(v.ctx(), v.caller)
+	if err != nil {
+		return err
 	}
 	var list []counted
-	for rule, title := range rules() {
-		filter := "finding = " + rule
-		link, n, err := v.counted(filter, view.Number)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			continue
-		}
-		s, err := v.severity(filter, rule)
-		if err != nil {
-			return err
-		}
-		list = append(list, counted{page.Finding{Severity: severityChip(s), Title: title, Count: link}, slices.Index(severities(), s), n})
+	for _, f := range failing {
+		count := view.Link{Text: view.Number(int(f.Certificates)), Href: view.Filtered("/certificates", "finding = "+f.Rule)}
+		list = append(list, counted{page.Finding{Severity: severityChip(f.Severity), Title: ruleTitle(f.Rule), Count: count}, slices.Index(inventory.Severities(), f.Severity), f.Certificates})
 	}
 	slices.SortFunc(list, func(a, b counted) int {
-		return cmp.Or(a.severity-b.severity, b.n-a.n, cmp.Compare(a.Title, b.Title))
+		return cmp.Or(a.severity-b.severity, cmp.Compare(b.n, a.n), cmp.Compare(a.Title, b.Title))
 	})
 	for _, f := range list {
 		p.Findings = append(p.Findings, f.Finding)
 	}
 	return nil
-}
-
-func severities() []inventory.Severity {
-	return []inventory.Severity{inventory.Critical, inventory.High, inventory.Medium, inventory.Low, inventory.Info}
-}
-
-// severity is that of the rule's finding on the worst certificate that fails it.
-func (v *visit) severity(filter, rule string) (inventory.Severity, error) {
-	list, err := v.c.Inventory.List(v.ctx(), v.caller, inventory.ListOptions{Filter: filter, Sort: "grade", Limit: 1})
-	if err != nil || len(list.Certificates) == 0 {
-		return inventory.Info, err
-	}
-	d, err := v.c.Inventory.Get(v.ctx(), v.caller, list.Certificates[0].SHA256)
-	if err != nil {
-		return inventory.Info, err
-	}
-	worst := len(severities()) - 1
-	for _, f := range d.Findings {
-		if at := slices.Index(severities(), f.Severity); f.Rule == rule && at >= 0 {
-			worst = min(worst, at)
-		}
-	}
-	return severities()[worst], nil
 }

@@ -121,6 +121,9 @@ func (b *builder) elsewhere(c filter.Cmp) (string, error) {
 	case filter.Finding:
 		return in("inventory_findings", b.text("rule", c)), nil
 	case filter.State:
+		if c.Op != filter.Contains && c.Text == string(inventory.Present) { // of most that are anywhere, so it is never the narrower one
+			return "EXISTS (SELECT 1 FROM " + installations + " i WHERE i.sha256 = c.sha256 AND i." + b.text("state", c) + ")", nil
+		}
 		return in(installations, b.text("state", c)), nil
 	case filter.Source:
 		return in(installations, "latest AND "+b.text("lower(source)", c)), nil

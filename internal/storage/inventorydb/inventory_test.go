@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/fault"
 	"chatelaine.dev/internal/lifecycle/inventory"
+	"chatelaine.dev/internal/lifecycle/inventory/filter"
 	"chatelaine.dev/internal/storage"
 	"chatelaine.dev/internal/storage/inventorydb"
 	"chatelaine.dev/internal/storage/storagetest"
@@ -443,4 +445,83 @@ func TestRejudgeFindsWhatTimeMadeTrue(t *testing.T) {
 			t.Errorf("expired %d, then %d of %d judged", before, now, judged)
 		}
 	})
+}
+
+func TestRulesAreCountedByCertificatesAndTheirWorst(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		s := newShop(t, db)
+		store := inventorydb.New(db)
+		finding := func(rule string, severity inventory.Severity, place string) inventory.Finding {
+			return inventory.Finding{Rule: rule, Severity: severity, Place: place}
+		}
+		for n, findings := range [][]inventory.Finding{
+			{finding("expired", inventory.Critical, ""), finding("hostname-mismatch", inventory.Low, "1"), finding("hostname-mismatch", inventory.Medium, "2")},
+			{finding("hostname-mismatch", inventory.Info, "3")},
+			{},
+		} {
+			sum := strings.Repeat(strconv.Itoa(n), 64)
+			if _, err := store.Save(t.Context(), &inventory.Certificate{SHA256: sum, DER: []byte{1}}, start); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.SaveVerdict(t.Context(), sum, inventory.Verdict{Findings: findings}, start); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		got, err := s.Failing(t.Context(), caller)
+
+		want := []inventory.Failing{{Rule: "expired", Severity: inventory.Critical, Certificates: 1}, {Rule: "hostname-mismatch", Severity: inventory.Medium, Certificates: 2}}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v %v, want %v", got, err, want)
+		}
+		s.refuse = true
+		if _, err := s.Failing(t.Context(), caller); !fault.Is(err, fault.Denied) {
+			t.Errorf("who may not read counts: %v", err)
+		}
+	})
+}
+
+// tired is a reader that takes its time over counting.
+type tired struct {
+	inventory.Reader
+	s    *shop
+	took time.Duration
+}
+
+func (r tired) Count(ctx context.Context, f filter.Node) (int64, error) {
+	r.s.now = r.s.now.Add(r.took)
+	return r.Reader.Count(ctx, f)
+}
+
+func TestANumberIsKeptOnlyWhereCountingTakesLongAndNeverForThoseWhoMayNotRead(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, storagetest.SQLite(t))
+	store := inventorydb.New(s.db)
+	add := func(sum string) {
+		if _, err := store.Save(t.Context(), &inventory.Certificate{SHA256: strings.Repeat(sum, 64), DER: []byte{1}}, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(n int64) {
+		t.Helper()
+		if got, err := s.Estimate(t.Context(), caller, ""); err != nil || got != n {
+			t.Errorf("%d %v, want %d", got, err, n)
+		}
+	}
+	want(0)
+	add("1")
+	want(1) // it was quick, so it is counted again
+
+	s.Reader = tired{s.Reader, s, time.Second}
+	want(1)
+	add("2")
+	s.now = s.now.Add(19 * time.Second)
+	want(1)
+	s.refuse = true
+	if _, err := s.Estimate(t.Context(), caller, ""); !fault.Is(err, fault.Denied) {
+		t.Errorf("who may not read: %v", err)
+	}
+	s.refuse = false
+	s.now = s.now.Add(2 * time.Second)
+	want(2)
 }

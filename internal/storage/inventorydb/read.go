@@ -71,14 +71,24 @@ func sortColumn(f filter.Field) (column string, text bool, err error) {
 
 // List returns a page of summaries.
 func (s *Store) List(ctx context.Context, q inventory.Query) ([]inventory.Summary, error) {
-	b := &builder{}
-	where, err := b.node(q.Filter)
+	query, args, err := listing(q)
 	if err != nil {
 		return nil, err
 	}
+	rows, err := s.db.Query(ctx, query, args...)
+	return storage.Collect(rows, err, scanSummary)
+}
+
+// listing is the query of a page.
+func listing(q inventory.Query) (query string, args []any, err error) {
+	b := &builder{}
+	where, err := b.node(q.Filter)
+	if err != nil {
+		return "", nil, err
+	}
 	column, isText, err := sortColumn(q.Sort)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	direction, beyond := "ASC", ">"
 	if q.Descending {
@@ -91,12 +101,12 @@ func (s *Store) List(ctx context.Context, q inventory.Query) ([]inventory.Summar
 		}
 		where += " AND (" + column + ", c.sha256) " + beyond + " (" + b.arg(from) + ", " + b.arg(q.After.SHA256) + ")"
 	}
-	rows, err := s.db.Query(ctx, `SELECT c.sha256, c.name, c.subject, c.issuer, c.serial, c.key_algorithm, c.key_parameters, c.key_size, c.post_quantum, c.signature,
+	query = `SELECT c.sha256, c.name, c.subject, c.issuer, c.serial, c.key_algorithm, c.key_parameters, c.key_size, c.post_quantum, c.signature,
 			c.not_before, c.not_after, c.self_signed, c.wildcard, c.ca, c.parser,
-			(SELECT COUNT(*) FROM inventory_installations i WHERE i.sha256 = c.sha256 AND i.latest), `+annotationColumns+`
-		FROM inventory_certificates c WHERE `+where+`
-		ORDER BY `+column+` `+direction+`, c.sha256 `+direction+` LIMIT `+b.arg(q.Limit), b.args...)
-	return storage.Collect(rows, err, scanSummary)
+			(SELECT COUNT(*) FROM inventory_installations i WHERE i.sha256 = c.sha256 AND i.latest), ` + annotationColumns + `
+		FROM inventory_certificates c WHERE ` + where + `
+		ORDER BY ` + column + ` ` + direction + `, c.sha256 ` + direction + ` LIMIT ` + b.arg(q.Limit)
+	return query, b.args, nil
 }
 
 func scanSummary(r storage.Scanner) (inventory.Summary, error) {
@@ -136,6 +146,26 @@ func (s *Store) Findings(ctx context.Context, sha256 string) ([]inventory.Findin
 		var since int64
 		err := r.Scan(&f.Rule, &f.Severity, &f.Message, &f.WhatToDo, &since, &f.Place, &f.Source)
 		f.Since = instant(since)
+		return f, err
+	})
+}
+
+// Failing counts certificates by the rule that they fail, in the order of rules.
+func (s *Store) Failing(ctx context.Context) ([]inventory.Failing, error) {
+	all := inventory.Severities()
+	rank := "CASE severity"
+	for n, severity := range all {
+		rank += fmt.Sprintf(" WHEN '%s' THEN %d", severity, n)
+	}
+	rank += fmt.Sprintf(" ELSE %d END", len(all)-1)
+	rows, err := s.db.Query(ctx, `SELECT rule, MIN(worst), COUNT(*) FROM (
+			SELECT rule, sha256, MIN(`+rank+`) AS worst FROM inventory_findings GROUP BY rule, sha256
+		) AS f GROUP BY rule ORDER BY rule`)
+	return storage.Collect(rows, err, func(r storage.Scanner) (inventory.Failing, error) {
+		var f inventory.Failing
+		var worst int
+		err := r.Scan(&f.Rule, &worst, &f.Certificates)
+		f.Severity = all[min(max(worst, 0), len(all)-1)]
 		return f, err
 	})
 }
