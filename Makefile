@@ -49,7 +49,7 @@ verify: ## fail when a generated file is not what make generate writes
 	scripts/verify-generated
 
 bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+	go test -run '^$$' -bench . -benchmem -timeout 2h $(PACKAGES)
 
 conformance: build ## run Microsoft's own Key Vault test suites against a started server
 	test/conformance/run

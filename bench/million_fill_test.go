@@ -313,13 +313,15 @@ func (f *estate) know(ctx context.Context, x one, e enrollment.Entry) error {
 	if _, err := f.seen.Save(ctx, x.entry, x.made.CreatedAt); err != nil {
 		return err
 	}
-	place := inventory.Place{Source: "authority/" + fillIssuer}
-	if x.n%5 == 0 { // and a fifth of them was seen by a scan
-		place = inventory.Place{Source: inventory.Network, Host: fillName(x.n), IP: fmt.Sprintf("10.%d.%d.%d", x.n>>16&255, x.n>>8&255, x.n&255), Port: 443, SNI: fillName(x.n)}
+	if x.n%5 == 0 { // a fifth of them was seen by a scan
+		place := inventory.Place{Source: inventory.Network, Host: fillName(x.n), IP: fmt.Sprintf("10.%d.%d.%d", x.n>>16&255, x.n>>8&255, x.n&255), Port: 443, SNI: fillName(x.n)}
 		err := f.seen.SaveInstallation(ctx, inventory.Installation{
 			ID: place.ID(), SHA256: x.made.SHA256, Place: place, State: inventory.Present, Current: true, FirstSeen: x.made.CreatedAt, LastSeen: f.now, Checked: f.now,
 		})
 		if err != nil {
+			return err
+		}
+		if _, err := f.seen.Save(ctx, x.entry, f.now); err != nil {
 			return err
 		}
 	}

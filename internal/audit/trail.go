@@ -21,7 +21,8 @@ type Store interface {
 	Older(ctx context.Context, before int64, since time.Time, look func(Segment) bool, fn func(Segment) bool) error
 	// Head returns the end of the chain; the zero Head when nothing was recorded yet.
 	Head(ctx context.Context) (Head, error)
-	// PutCheckpoint stores a signed note about the chain's head at the sequence.
+	// PutCheckpoint stores a signed note about the chain's head at the sequence. It may drop
+	// the one before, if that is of the same hour.
 	PutCheckpoint(ctx context.Context, sequence int64, at time.Time, note []byte) error
 	// Checkpoints returns the newest notes first.
 	Checkpoints(ctx context.Context, limit int) ([][]byte, error)

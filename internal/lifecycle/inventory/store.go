@@ -111,11 +111,14 @@ func StatusAt(now, notBefore, notAfter, revoked time.Time) Status {
 	return StatusValid
 }
 
+// LongestNotice is how long before its end at most a certificate is called expiring.
+const LongestNotice = 30 * 24 * time.Hour
+
 // ExpiringFrom is when a certificate begins to be called expiring: thirty days before its
 // end, or when two thirds of a short life are over.
 func ExpiringFrom(notBefore, notAfter time.Time) time.Time {
 	third := (notAfter.Unix() - notBefore.Unix()) / 3
-	return notAfter.Add(-time.Duration(max(0, min(third, 30*24*3600))) * time.Second)
+	return notAfter.Add(-time.Duration(max(0, min(third, int64(LongestNotice/time.Second)))) * time.Second)
 }
 
 // Annotations are what Chatelaine knows about a certificate beyond its content.

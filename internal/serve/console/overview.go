@@ -23,7 +23,7 @@ import (
 const (
 	alive    = "not ca and lastseen > -8d"
 	inUse    = "state = present"
-	ending   = "(status = expiring or status = expired)"
+	ending   = "expires < 31d and (status = expiring or status = expired)" // the first is implied, and bounds what is read
 	helpless = ending + " and stage != managed and " + inUse // somebody must act
 	itself   = ending + " and stage = managed and " + inUse  // Chatelaine will
 )

@@ -157,11 +157,19 @@ func (s *Store) Head(ctx context.Context) (audit.Head, error) {
 	return h, err
 }
 
-// PutCheckpoint implements audit.Store.
+// PutCheckpoint implements audit.Store. Of each hour the last note stays: one every ten
+// seconds would be three million a year, all of which a verification holds in memory.
 func (s *Store) PutCheckpoint(ctx context.Context, sequence int64, at time.Time, note []byte) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO audit_checkpoints (sequence, time, note) VALUES ($1, $2, $3) ON CONFLICT (sequence) DO NOTHING`,
-		sequence, storage.Micros(at), string(note))
-	return err
+	return s.db.Transact(ctx, func(ctx context.Context) error {
+		_, err := s.db.Exec(ctx, `INSERT INTO audit_checkpoints (sequence, time, note) VALUES ($1, $2, $3) ON CONFLICT (sequence) DO NOTHING`,
+			sequence, storage.Micros(at), string(note))
+		if err != nil {
+			return err
+		}
+		_, err = s.db.Exec(ctx, `DELETE FROM audit_checkpoints WHERE sequence = (SELECT MAX(sequence) FROM audit_checkpoints WHERE sequence < $1) AND time >= $2`,
+			sequence, storage.Micros(at.UTC().Truncate(time.Hour)))
+		return err
+	})
 }
 
 // Checkpoints implements audit.Store.

@@ -1,6 +1,7 @@
 package auditdb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -162,6 +163,27 @@ func TestRewrittenTrailIsShownByItsCheckpoint(t *testing.T) {
 
 		if without != nil || !errors.Is(with, audit.ErrTampered) {
 			t.Errorf("without the checkpoint: %v (a chain alone cannot tell), with it: %v, want ErrTampered", without, with)
+		}
+	})
+}
+
+func TestOfTheCheckpointsOfAnHourTheLastStays(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		store := auditdb.New(db)
+		from := time.Date(2026, 11, 23, 10, 59, 40, 0, time.UTC)
+		for n := range 8 {
+			if err := store.PutCheckpoint(t.Context(), int64(10+n), from.Add(time.Duration(n)*10*time.Second), fmt.Append(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := store.PutCheckpoint(t.Context(), 30, from.Add(2*time.Hour), []byte("later")); err != nil {
+			t.Fatal(err)
+		}
+
+		notes, err := store.Checkpoints(t.Context(), 100)
+
+		if got := string(bytes.Join(notes, []byte(" "))); err != nil || got != "later 7 1" { // 12:59:40, 11:00:50, 10:59:50
+			t.Errorf("%q %v", got, err)
 		}
 	})
 }

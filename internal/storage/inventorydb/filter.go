@@ -85,9 +85,9 @@ func (b *builder) compare(c filter.Cmp) (string, error) {
 	case filter.Lifetime:
 		return "c.lifetime > 0 AND " + b.number("c.lifetime", c), nil
 	case filter.Expires:
-		return b.known("c.not_after") + b.number("c.not_after", c), nil
+		return b.known("c.not_after", c), nil
 	case filter.Issued:
-		return b.known("c.not_before") + b.number("c.not_before", c), nil
+		return b.known("c.not_before", c), nil
 	case filter.FirstSeen:
 		return b.number("c.first_seen", c), nil
 	case filter.LastSeen:
@@ -166,9 +166,13 @@ func (b *builder) number(column string, c filter.Cmp) string {
 	return column + " >= " + b.arg(c.Low) + " AND " + column + " < " + b.arg(c.High)
 }
 
-// known leaves out times that nobody can read.
-func (b *builder) known(column string) string {
-	return column + " < " + b.arg(inventory.Never) + " AND "
+// known is number without the times that nobody can read. They are after all others, and
+// SQLite looks at the first of two upper bounds alone, so there is one.
+func (b *builder) known(column string, c filter.Cmp) string {
+	if c.Op == filter.Ge {
+		return column + " < " + b.arg(inventory.Never) + " AND " + b.number(column, c)
+	}
+	return b.number(column, c)
 }
 
 // status follows inventory.StatusAt.
@@ -185,11 +189,13 @@ func (b *builder) status(c filter.Cmp) (string, error) {
 		// now is compared too, so that every argument occurs: PostgreSQL infers its type from there.
 		return "c.revoked = 0 AND (c.not_before = " + never + " OR c.not_after = " + never + ") AND " + now + " < " + never, nil
 	case inventory.StatusExpired:
-		return dated + " AND c.not_after < " + now, nil
+		return "c.revoked = 0 AND c.not_before < " + never + " AND c.not_after < " + now, nil
 	case inventory.StatusPending:
 		return running + " AND c.not_before > " + now, nil
-	case inventory.StatusExpiring:
-		return running + " AND c.not_before <= " + now + " AND c.expiring <= " + now, nil
+	case inventory.StatusExpiring: // the end is near: else the index would be read to its end
+		near := b.arg(c.Now + inventory.LongestNotice.Microseconds())
+		return "c.revoked = 0 AND c.not_before < " + never + " AND c.not_after <= " + near + " AND c.not_after >= " + now +
+			" AND c.not_before <= " + now + " AND c.expiring <= " + now, nil
 	case inventory.StatusValid:
 		return running + " AND c.not_before <= " + now + " AND c.expiring > " + now, nil
 	}

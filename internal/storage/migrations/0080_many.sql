@@ -35,6 +35,10 @@ CREATE INDEX inventory_installations_sha256 ON inventory_installations (sha256, 
 DROP INDEX inventory_findings_rule;
 CREATE INDEX inventory_findings_rule ON inventory_findings (rule, sha256, severity);
 
+-- Of the signed notes about the trail, of which there was one every ten seconds, the last of
+-- each hour stays.
+DELETE FROM audit_checkpoints WHERE sequence NOT IN (SELECT MAX(sequence) FROM audit_checkpoints GROUP BY time / 3600000000);
+
 -- +goose Down
 DROP INDEX inventory_findings_rule;
 CREATE INDEX inventory_findings_rule ON inventory_findings (rule, sha256);
