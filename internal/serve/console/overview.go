@@ -24,8 +24,8 @@ const (
 	alive    = "not ca and lastseen > -8d"
 	inUse    = "state = present"
 	ending   = "expires < 31d and (status = expiring or status = expired)" // the first is implied, and bounds what is read
-	helpless = ending + " and stage != managed and " + inUse // somebody must act
-	itself   = ending + " and stage = managed and " + inUse  // Chatelaine will
+	helpless = ending + " and stage != managed and " + inUse               // somebody must act
+	itself   = ending + " and stage = managed and " + inUse                // Chatelaine will
 )
 
 const (
