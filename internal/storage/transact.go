@@ -54,6 +54,7 @@ func (s *state) tell(committed bool) {
 // batch is one commit, which many changes share.
 type batch struct {
 	shared map[string]*shared
+	apart  bool  // each change, and what is tried, has a savepoint
 	broken error // after which it must not be committed
 }
 
@@ -286,7 +287,7 @@ func (d *DB) attempt(changes []*change, apart bool) (err error) {
 	defer func() { _ = tx.Rollback() }()
 	items := make([]any, 0, len(changes))
 	wrote := false
-	own := &batch{shared: map[string]*shared{}}
+	own := &batch{shared: map[string]*shared{}, apart: apart}
 	for _, c := range changes {
 		if c.err = c.ctx.Err(); c.err != nil {
 			continue
@@ -301,6 +302,8 @@ func (d *DB) attempt(changes []*change, apart bool) (err error) {
 			return err
 		}
 		switch {
+		case own.broken != nil:
+			return own.broken
 		case c.err == nil:
 			wrote = true
 			items = append(items, c.state.items...)
@@ -317,14 +320,15 @@ func (d *DB) attempt(changes []*change, apart bool) (err error) {
 	for len(own.shared) > 0 { // to close one may open another, or the same anew
 		for name, x := range own.shared {
 			delete(own.shared, name)
-			if err := x.close(ctx, x.value); err != nil {
+			err := x.close(ctx, x.value)
+			if own.broken != nil {
+				return own.broken
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			break
 		}
-	}
-	if own.broken != nil {
-		return own.broken
 	}
 	if items = append(items, last.items...); len(items) > 0 && d.flush != nil {
 		if err := d.flush(ctx, items); err != nil {
@@ -367,10 +371,21 @@ func (d *DB) runOne(tx *sql.Tx, c *change, apart bool) error {
 }
 
 // Try runs fn in the transaction of ctx. When it fails, what it did is undone, and the
-// transaction goes on without it.
+// transaction goes on without it. That takes a savepoint, so at first there is none, and
+// when fn fails the commit is begun again with them.
 func (d *DB) Try(ctx context.Context, fn func(ctx context.Context) error) error {
 	s := stateOf(ctx)
 	s.wrote = true
+	if !s.batch.apart {
+		err := d.guarded(ctx, fn)
+		if err != nil {
+			s.batch.broken = errApart
+		}
+		if isUnknown(err) {
+			s.batch.broken = err
+		}
+		return err
+	}
 	if err := savepoint(ctx, s.tx, "SAVEPOINT try"); err != nil {
 		s.batch.broken = err
 		return err
