@@ -140,6 +140,54 @@ func TestApprovalCoversExactlyWhatWasAskedFor(t *testing.T) {
 	}
 }
 
+// On the direct road too, with all that an ask can say.
+func TestApprovalOfAnAskCoversItsNameLifeAndAuthority(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	a := ask(t, "shop.example", "www.shop.example")
+	a.Profile, a.Authority, a.Validity = ApprovedProfile, "issuing", 30*24*time.Hour
+	got, err := w.Requests.Enroll(t.Context(), w.Caller, a)
+	must(t, err)
+	right := issuance.Approval{
+		Request: got.Request, Authority: "issuing", Profile: ApprovedProfile, CommonName: "shop.example", Names: profileNames("shop.example", "www.shop.example"),
+		KeySHA256: keyOf(t, w, got.Request), NotAfter: w.Time().AddDate(0, 0, 30),
+	}
+	decide := func(state enrollment.State, decisions ...enrollment.Decision) {
+		t.Helper()
+		e, err := w.Store.Request(t.Context(), got.Request)
+		must(t, err)
+		e.State, e.Decisions, e.Revision = state, decisions, e.Revision+1
+		must(t, w.Store.UpdateRequest(t.Context(), e))
+	}
+	refused := func(why string, a issuance.Approval) {
+		t.Helper()
+		if err := w.Requests.Approved(t.Context(), a); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s: got %v, want a refusal", why, err)
+		}
+	}
+
+	decide(enrollment.Approved)
+	refused("nobody decided", right)
+	decide(enrollment.Approved, enrollment.Decision{Principal: w.Caller.Principal, Approved: true})
+	refused("the requester agreed", right)
+	decide(enrollment.Approved, enrollment.Decision{Principal: Approver.Principal})
+	refused("somebody declined", right)
+	agreed := enrollment.Decision{Principal: Approver.Principal, Approved: true}
+	decide(enrollment.Pending, agreed)
+	refused("it still waits", right)
+
+	decide(enrollment.Approved, agreed)
+	must(t, w.Requests.Approved(t.Context(), right))
+	for why, spoil := range map[string]func(*issuance.Approval){
+		"another common name": func(a *issuance.Approval) { a.CommonName = "www.shop.example" },
+		"a longer life":       func(a *issuance.Approval) { a.NotAfter = w.Time().AddDate(0, 0, 32) },
+		"another authority":   func(a *issuance.Approval) { a.Authority = "other" },
+	} {
+		a := right
+		spoil(&a)
+		refused(why, a)
+	}
+}
+
 func TestRequestWithoutItsApprovalIsNotApproved(t *testing.T) {
 	w := New(t, storagetest.SQLite(t))
 	l := w.Adopt(t, w.NewProgram(t, "shop.example"))

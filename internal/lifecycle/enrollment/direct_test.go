@@ -274,6 +274,40 @@ func TestOneOfTwoAsksAtOnceWithTheSameKeyButOtherCSRsIsRefused(t *testing.T) {
 	})
 }
 
+func TestAKeyOfIdempotencyIsForOneSetOfNames(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	a := ask(t, "claimed.example")
+	a.Once, a.Names = "once", profile.Names{DNS: []string{"a.example"}}
+	_, err := w.Requests.Enroll(t.Context(), w.Caller, a)
+	must(t, err)
+
+	a.Names = profile.Names{DNS: []string{"b.example"}}
+	if _, err := w.Requests.Enroll(t.Context(), w.Caller, a); !fault.HasCode(err, "OnceUsed") {
+		t.Errorf("the same key and CSR for another name: %v", err)
+	}
+}
+
+func TestACertificateIsCollectedByItsRequesterOrWhoMayReadRequests(t *testing.T) {
+	w := New(t, storagetest.SQLite(t))
+	got, err := w.Requests.Enroll(t.Context(), w.Caller, ask(t, "a.example"))
+	must(t, err)
+	_, err = w.Requests.Collect(t.Context(), Approver, got.Request) // may read
+	must(t, err)
+
+	w.Deny(enrollment.Read)
+
+	if _, err := w.Requests.Collect(t.Context(), w.Caller, got.Request); err != nil {
+		t.Errorf("its requester: %v", err)
+	}
+	namesake := w.Caller
+	namesake.Principal = Approver.Principal
+	for who, c := range map[string]access.Caller{"somebody else": Approver, "a namesake": namesake} {
+		if _, err := w.Requests.Collect(t.Context(), c, got.Request); !fault.Is(err, fault.Denied) {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+}
+
 func TestTextsThatNobodyCanReadAreRefused(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		w := New(t, db)

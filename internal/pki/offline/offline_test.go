@@ -285,6 +285,9 @@ func TestALogWhoseCRLForgetsARevocationDoesNotVerify(t *testing.T) {
 		return err
 	}
 
+	if _, err := offline.Verify(reread(t, r.log)); err != nil {
+		t.Errorf("the log of two revocations: %v", err)
+	}
 	if err := forge(99, one.SerialNumber, two.SerialNumber); err != nil {
 		t.Errorf("a whole CRL: %v", err)
 	}
