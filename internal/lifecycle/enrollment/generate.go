@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -66,8 +67,12 @@ func (s *Service) Generate(ctx context.Context, c access.Caller, m Making) (Made
 	if err := m.check(); err != nil {
 		return Made{}, err
 	}
-	if _, err := s.entitled(ctx, c, &m.Ask); err != nil { // before a key is made: that is work
+	p, err := s.entitled(ctx, c, &m.Ask)
+	if err != nil { // before a key is made: that is work
 		return Made{}, err
+	}
+	if !slices.Contains(p.Keys, m.Key) {
+		return Made{}, fault.New(fault.Invalid, "KeyNotAllowed", "profile %s does not certify a key of type %.20s; use one of %q", p.Name, m.Key, p.Keys)
 	}
 	key, err := NewKey(m.Key)
 	if err != nil {
