@@ -10,8 +10,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -159,5 +161,23 @@ func TestASignatureOfSLHDSAIsBelievedOnlyWhereItBelongs(t *testing.T) {
 	noLists := sign(t, template("issuer", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }), nil, key, key.Public())
 	if err := signature.CheckListFrom(&x509.RevocationList{Raw: made.Raw}, noLists); !errors.As(err, &constraint) {
 		t.Errorf("a key that signs no lists: %v", err)
+	}
+}
+
+// The example of RFC 9909, which others have made.
+func TestTheCertificateOfTheRFCIsBelieved(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/rfc9909.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	c := parse(t, block.Bytes)
+
+	if err := signature.CheckFrom(c, c); err != nil {
+		t.Error(err)
+	}
+	if k, ok := c.PublicKey.(*slhdsa.PublicKey); !ok || k.Name() != "SLH-DSA-SHA2-128s" || c.Subject.Organization[0] != "Bogus SLH-DSA-SHA2-128s CA" {
+		t.Errorf("%T of %s", c.PublicKey, c.Subject)
 	}
 }

@@ -100,6 +100,7 @@ func TestAOneTimePasswordIsShownOnceAndTakenBack(t *testing.T) {
 		}
 	}
 
+	colleague(t, p, "Dora", "Requester").reads("/enrolment", "tls-server", "You have no role that shows one-time passwords")
 	other := colleague(t, p, "Cleo", "Auditor")
 	if a := other.post("/enrolment/passwords/new", "profile", "tls-server", "door", "est", "names", "*", "hours", "1"); a.StatusCode != http.StatusForbidden {
 		t.Errorf("a password by an auditor: %d", a.StatusCode)
