@@ -1,14 +1,18 @@
 package ocsp_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	xocsp "golang.org/x/crypto/ocsp"
 
 	"chatelaine.dev/internal/access"
 	"chatelaine.dev/internal/pki/issuance"
@@ -86,5 +90,63 @@ func TestASignerThatCannotBeMadeIsTriedNowAndThen(t *testing.T) {
 	}
 	if n := attempts(); n != 2 {
 		t.Errorf("%d attempts, want 2", n)
+	}
+}
+
+// An issuer is named by its name and by its key; who has but one of them right is not it.
+func TestAnIssuerIsKnownByNameAndKey(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t, storagetest.SQLite(t))
+	c := f.issue()
+	der := f.request(serialOf(c), crypto.SHA1)
+	q, err := xocsp.ParseRequest(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, hash := range map[string][]byte{"name": q.IssuerNameHash, "key": q.IssuerKeyHash} {
+		other := bytes.Replace(der, hash, make([]byte, len(hash)), 1)
+		a := f.OCSP.Respond(t.Context(), "issuing", other)
+		r, err := xocsp.ParseResponse(a.DER, f.issuer)
+		if err != nil || r.Status != xocsp.Unknown || a.NextUpdate != (time.Time{}) {
+			t.Errorf("another %s: %+v, %v", what, r, err)
+		}
+	}
+	if r := f.ask(serialOf(c)); r.Status != xocsp.Good {
+		t.Errorf("both right: %d", r.Status)
+	}
+}
+
+// flood is a store in which more changed than is looked at one by one.
+type flood struct{ ocsp.Store }
+
+// SerialChanges implements ocsp.Store.
+func (s flood) SerialChanges(ctx context.Context, authority string, since int64, limit int) ([]string, int64, error) {
+	serials, count, err := s.Store.SerialChanges(ctx, authority, since, limit)
+	if len(serials) > 0 {
+		serials = slices.Repeat([]string{"ffff"}, limit)
+	}
+	return serials, count, err
+}
+
+func TestManyChangesAtOnceForgetAllAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t, storagetest.SQLite(t))
+	c := f.issue()
+	responder := ocsp.New(ocsp.Deps{Store: flood{pkidb.New(f.db)}, Authorities: f.Authorities, Ceremony: f.Ceremony, Now: f.Clock, Log: slog.New(slog.DiscardHandler)})
+	status := func() int {
+		t.Helper()
+		r, err := xocsp.ParseResponse(responder.Respond(t.Context(), "issuing", f.request(serialOf(c), crypto.SHA1)).DER, f.issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Status
+	}
+	if got := status(); got != xocsp.Good {
+		t.Fatalf("status %d", got)
+	}
+	f.revoke(c, "superseded")
+	f.Set(f.Clock().Add(3 * time.Second))
+	if got := status(); got != xocsp.Revoked {
+		t.Errorf("status %d after the revocation", got)
 	}
 }

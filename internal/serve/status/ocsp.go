@@ -64,7 +64,7 @@ func fromPath(escaped string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(text)
 }
 
-// answer sends it. An answer may be kept for a minute, so that a revocation is seen soon;
+// answer sends it. An answer may be kept for less than a minute, so that a revocation is seen soon;
 // servers that staple go by nextUpdate, which is in the answer (RFC 5019 section 6.2).
 func (c Config) answer(w http.ResponseWriter, r *http.Request, a ocsp.Answer) {
 	h := w.Header()

@@ -26,10 +26,10 @@ const (
 	AuthorityRoute = "GET /ca/{file}"              // {authority}.cer
 )
 
-// maxAge in a cache: a revocation is seen everywhere a minute after its CRL is there, and
-// so is the answer of OCSP; an authority's certificate never changes.
+// maxAge in a cache: a revocation is seen everywhere within a minute, of which another node
+// may need two seconds (see ocsp.Responder); an authority's certificate never changes.
 const (
-	maxAge          = time.Minute
+	maxAge          = 50 * time.Second
 	maxAgeAuthority = 24 * time.Hour
 )
 

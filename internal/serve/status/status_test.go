@@ -59,8 +59,13 @@ func TestAnyoneGetsTheCRLAndTheCertificate(t *testing.T) {
 	if list, err := x509.ParseRevocationList(body); err != nil || list.Number.Int64() != noon.Unix() {
 		t.Errorf("%s: %v", res.Status, err)
 	}
-	if res.Header.Get("Content-Type") != "application/pkix-crl" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=60" || res.Header.Get("Last-Modified") != "Tue, 01 Sep 2026 12:00:00 GMT" {
+	if res.Header.Get("Content-Type") != "application/pkix-crl" || res.Header.Get("Cache-Control") != "public, no-transform, max-age=50" || res.Header.Get("Last-Modified") != "Tue, 01 Sep 2026 12:00:00 GMT" {
 		t.Errorf("%v", res.Header)
+	}
+	for _, path := range []string{"/crl/root/.crl", "/crl/root/0.crl", "/crl/root/01.crl", "/crl/root/1.crl", "/crl/root/-1.crl"} { // a list has one address
+		if res, _ := d.do("GET", path); res.StatusCode != 404 {
+			t.Errorf("%s: %s", path, res.Status)
+		}
 	}
 	head, none := d.do("HEAD", "/crl/root.crl")
 	if head.StatusCode != 200 || len(none) != 0 || head.ContentLength != int64(len(body)) {
