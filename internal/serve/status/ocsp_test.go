@@ -31,12 +31,9 @@ func (p *parrot) Respond(_ context.Context, authority string, request []byte) oc
 	return a
 }
 
-func speak(p *parrot, now time.Time, method, target string, body []byte, header ...string) *httptest.ResponseRecorder {
+// speak sends a request to the door in front of a parrot.
+func speak(p *parrot, now time.Time, r *http.Request) *httptest.ResponseRecorder {
 	h := status.New(status.Config{OCSP: p, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
-	r := httptest.NewRequest(method, target, bytes.NewReader(body))
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -68,7 +65,7 @@ func TestOCSPRequestsAreReadInEveryWayThatClientsWriteThem(t *testing.T) {
 		"too long":             {"POST", "/ocsp/issuing", make([]byte, ocsp.MaxRequest+1), nil},
 	} {
 		p := &parrot{}
-		w := speak(p, time.Now(), c.method, c.path, c.body)
+		w := speak(p, time.Now(), httptest.NewRequest(c.method, c.path, bytes.NewReader(c.body)))
 		if !bytes.Equal(p.asked, c.want) || p.authority != "issuing" || w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/ocsp-response" {
 			t.Errorf("%s: asked %x of %q; %d %v", why, p.asked, p.authority, w.Code, w.Header())
 		}
@@ -77,7 +74,7 @@ func TestOCSPRequestsAreReadInEveryWayThatClientsWriteThem(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{{"GET", "/ocsp/issuing"}, {"POST", "/ocsp/issuing/AAAA"}, {"PUT", "/ocsp/issuing"}, {"DELETE", "/ocsp/issuing/AAAA"}} {
-		if w := speak(&parrot{}, time.Now(), c[0], c[1], nil); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD, POST" {
+		if w := speak(&parrot{}, time.Now(), httptest.NewRequest(c[0], c[1], http.NoBody)); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD, POST" {
 			t.Errorf("%s %s: %d", c[0], c[1], w.Code)
 		}
 	}
@@ -108,7 +105,9 @@ func TestOCSPAnswersAreKeptByCachesAsLongAsTheyHold(t *testing.T) {
 		"posted by who has it":         {"POST", "/ocsp/a", `"tag"`, lasting, 200, "max-age=50, public, no-transform, must-revalidate"},
 		"an error, to who has nothing": {"GET", "/ocsp/a/AAAA", `""`, ocsp.Answer{}, 200, "no-store"},
 	} {
-		w := speak(&parrot{answer: c.answer}, now, c.method, c.target, []byte("x"), "If-None-Match", c.none)
+		r := httptest.NewRequest(c.method, c.target, strings.NewReader("x"))
+		r.Header.Set("If-None-Match", c.none)
+		w := speak(&parrot{answer: c.answer}, now, r)
 		if w.Code != c.status || w.Header().Get("Cache-Control") != c.control {
 			t.Errorf("%s: %d %q", why, w.Code, w.Header().Get("Cache-Control"))
 		}
