@@ -2,6 +2,7 @@ package offline_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -236,53 +237,112 @@ func TestAnOfflineRootRefuses(t *testing.T) {
 	}
 }
 
+// signer is the root's key, as somebody has it who means ill.
+func (r *room) signer(t *testing.T) crypto.Signer {
+	t.Helper()
+	block, _ := pem.Decode(r.key)
+	key, err := keystore.OpenSigner(t.Context(), keystore.NewSoftware(), block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// forge changes the last record, signs it again with the root's key, and verifies the log.
+func (r *room) forge(t *testing.T, change func(*offline.Record)) error {
+	t.Helper()
+	last := r.log[len(r.log)-1]
+	change(&last)
+	body, err := json.Marshal(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := issuance.SignStatement(r.signer(t), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := offline.Parse(append(body, pem.EncodeToMemory(&pem.Block{Type: "CEREMONY SIGNATURE", Bytes: signed})...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = offline.Verify(append(reread(t, r.log[:len(r.log)-1]), forged))
+	return err
+}
+
+func (r *room) revoke(t *testing.T, c *x509.Certificate) {
+	t.Helper()
+	rec, err := r.Revoke(r.log, []string{issuance.FormatSerial(c.SerialNumber)}, year, minutes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.log = append(r.log, rec)
+}
+
+// The signature of the root under a record is not enough: it must follow the one before,
+// and what it tells of must be the root's own work.
+func TestARecordThatTheRootHasSignedIsHeldToWhatItTells(t *testing.T) {
+	t.Parallel()
+	r, other := newRoom(t, "P-256"), newRoom(t, "P-256")
+	r.certify(t, "One CA")
+	r.certify(t, "Two CA")
+	one, two := r.log[1], r.log[2]
+	other.certify(t, "Two CA")
+	other.revoke(t, other.certify(t, "Three CA"))
+
+	if err := r.forge(t, func(*offline.Record) {}); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	for why, change := range map[string]func(*offline.Record){
+		"it follows another record":          func(x *offline.Record) { x.Previous = one.Previous },
+		"it is of another root":              func(x *offline.Record) { x.Root = other.log[0].Root },
+		"it is of an earlier time":           func(x *offline.Record) { x.Time = x.Time.Add(-time.Hour) },
+		"the CSR is another":                 func(x *offline.Record) { x.Request = one.Request },
+		"the CSR is missing":                 func(x *offline.Record) { x.Request = "" },
+		"a serial comes twice":               func(x *offline.Record) { x.Request, x.Certificate = one.Request, one.Certificate },
+		"the certificate is somebody else's": func(x *offline.Record) { x.Request, x.Certificate = other.log[1].Request, other.log[1].Certificate },
+		"a second root":                      func(x *offline.Record) { x.Operation = offline.CreateRoot },
+		"an operation that there is not":     func(x *offline.Record) { x.Operation = "destroy" },
+		"the CRL is somebody else's":         func(x *offline.Record) { x.Operation, x.CRL = offline.Revoke, other.empty(t) },
+	} {
+		if err := r.forge(t, change); !fault.HasCode(err, "BadRecord") {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	if err := r.forge(t, func(x *offline.Record) { x.Operation, x.CRL = offline.Revoke, r.empty(t) }); err != nil || two.Operation != offline.Certify {
+		t.Errorf("a CRL of its own: %v", err)
+	}
+}
+
+// empty is a CRL with nothing on it.
+func (r *room) empty(t *testing.T) string {
+	t.Helper()
+	return r.list(t, 50)
+}
+
+func (r *room) list(t *testing.T, number int64, serials ...*big.Int) string {
+	t.Helper()
+	var entries []x509.RevocationListEntry
+	for _, n := range serials {
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		RevokedCertificateEntries: entries, Number: big.NewInt(number), ThisUpdate: now, NextUpdate: now.Add(year),
+	}, r.Certificate, r.signer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+}
+
 // Whoever has the root's key can sign a CRL without a revoked certificate; the log shows it.
 func TestALogWhoseCRLForgetsARevocationDoesNotVerify(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, "P-256")
 	one, two := r.certify(t, "One CA"), r.certify(t, "Two CA")
-	revoke := func(c *x509.Certificate) {
-		t.Helper()
-		rec, err := r.Revoke(r.log, []string{issuance.FormatSerial(c.SerialNumber)}, year, minutes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.log = append(r.log, rec)
-	}
-	revoke(one)
-	revoke(two)
-	block, _ := pem.Decode(r.key)
-	signer, err := keystore.OpenSigner(t.Context(), keystore.NewSoftware(), block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.revoke(t, one)
+	r.revoke(t, two)
 	forge := func(number int64, serials ...*big.Int) error {
-		var entries []x509.RevocationListEntry
-		for _, n := range serials {
-			entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: now})
-		}
-		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-			RevokedCertificateEntries: entries, Number: big.NewInt(number), ThisUpdate: now, NextUpdate: now.Add(year),
-		}, r.Certificate, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		last := r.log[len(r.log)-1]
-		last.CRL = string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
-		body, err := json.Marshal(last)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signed, err := issuance.SignStatement(signer, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		forged, err := offline.Parse(append(body, pem.EncodeToMemory(&pem.Block{Type: "CEREMONY SIGNATURE", Bytes: signed})...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = offline.Verify(append(reread(t, r.log[:len(r.log)-1]), forged))
-		return err
+		return r.forge(t, func(x *offline.Record) { x.CRL = r.list(t, number, serials...) })
 	}
 
 	if _, err := offline.Verify(reread(t, r.log)); err != nil {
