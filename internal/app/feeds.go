@@ -23,7 +23,7 @@ func (a *App) feedInventory() {
 	a.events.Subscribe(event.Subscriber{
 		Name: "inventory.vaults", Types: []string{"Microsoft.KeyVault.CertificateNewVersionCreated"}, Handle: a.keptInVault,
 	})
-	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued, Within: a.issuedTogether})
+	a.events.Subscribe(event.Subscriber{Name: "inventory.issued", Types: []string{"Chatelaine.CertificateIssued"}, Handle: a.issued, Within: a.issuedNow})
 	a.events.Subscribe(event.Subscriber{Name: "inventory.revoked", Types: []string{"Chatelaine.CertificateRevoked", "Chatelaine.CertificateReleased"}, Handle: a.revoked})
 }
 
@@ -49,6 +49,15 @@ func (a *App) keptInVault(ctx context.Context, e event.Event) error {
 // issued records what one of our authorities issued.
 func (a *App) issued(ctx context.Context, e event.Event) error {
 	return a.issuedTogether(ctx, []event.Event{e})
+}
+
+// issuedNow is issuedTogether within the commit. While the product opens and makes its first
+// authorities, the inventory is not there yet.
+func (a *App) issuedNow(ctx context.Context, list []event.Event) error {
+	if a.lifecycleFloor == nil {
+		return event.ErrLater
+	}
+	return a.issuedTogether(ctx, list)
 }
 
 // issuedTogether records what our authorities issued in one commit, at no place: where it

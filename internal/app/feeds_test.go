@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -126,5 +127,22 @@ func TestACertificateIsInTheInventoryWhenItIsHandedOut(t *testing.T) {
 				t.Errorf("%q, %s, %v", x.Owner, x.Trust, err)
 			}
 		})
+	}
+}
+
+func TestTheFirstStartHasOneThingToSay(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	c := config.Default()
+	c.Data, c.Listen, c.Status = t.TempDir(), "127.0.0.1:0", "off"
+	a, err := Open(t.Context(), Config{Config: c, Log: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "a root key was made") {
+		t.Errorf("it warns of more than the root key:\n%s", text)
 	}
 }

@@ -58,6 +58,9 @@ func (l *Log) tell(ctx context.Context, s Subscriber, e Event) error {
 	return nil
 }
 
+// ErrLater is what a subscriber returns who cannot be told within the commit yet.
+var ErrLater = errors.New("tell me later")
+
 // within tells a subscriber of the events before their commit, and reports whether they
 // need no delivery any more.
 func (l *Log) within(ctx context.Context, s Subscriber, list []Event) bool {
@@ -65,7 +68,7 @@ func (l *Log) within(ctx context.Context, s Subscriber, list []Event) bool {
 		return false
 	}
 	err := l.Commit.Try(ctx, func(ctx context.Context) error { return s.Within(ctx, list) })
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrLater) {
 		l.Config.Log.Warn("events are delivered later", "subscriber", s.Name, "events", len(list), "error", err)
 	}
 	return err == nil
